@@ -1,0 +1,342 @@
+"""Answers queries from Parquet indexes with DuckDB: the one query engine, in-process and behind the service."""
+
+import hashlib
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import duckdb
+import msgspec
+import numpy as np
+import pyarrow as pa
+from sqlglot import expressions as exp
+
+from ropeway import index, query, samples
+from ropeway.errors import QueryError
+from ropeway.manifest import Manifest, Part, Task, object_path
+from ropeway.query import Column, Dialect, Query, Scalar
+from ropeway.samples import Samples, ShardRef
+from ropeway.stores import Store
+
+_SQL_TYPES: list[tuple[Any, query.ColumnType]] = [
+    (pa.types.is_boolean, "boolean"),
+    (pa.types.is_integer, "number"),
+    (pa.types.is_floating, "number"),
+]
+_DATASET_COLUMNS = ("dataset", "domain", "modality")
+_ROW_COLUMNS = ("split", "subject", "key")
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """A dataset version with its index in memory."""
+
+    manifest: Manifest
+    rows: pa.Table
+
+    def column(self, name: str, task: Task | None) -> Column | None:
+        """How a filter's column reads here, or None when this dataset lacks it."""
+        card = self.manifest.card
+        match name:
+            case "dataset":
+                return Column(_quote(self.manifest.dataset), "string")
+            case "domain":
+                return Column(_quote(card.domain), "string")
+            case "modality":
+                return Column(f"[{', '.join(map(_quote, card.modalities))}]", "string", many=True)
+            case "split" | "subject" | "key":
+                return Column(f'"{name}"', "string")
+            case "label":
+                return self._label(task)
+        if f"meta.{name}" not in self.rows.schema.names:
+            return None
+        arrow = self.rows.schema.field(f"meta.{name}").type
+        kind = next((kind for check, kind in _SQL_TYPES if check(arrow)), "string")
+        return Column(_identifier(f"meta.{name}"), kind)
+
+    def _label(self, task: Task | None) -> Column | None:
+        if task is None or self.manifest.task(task.id) is None:
+            return None
+        sql = _identifier(f"task.{task.id}")
+        if task.type == "regression":
+            return Column(sql, "number")
+        positions: dict[Scalar, int] = {name: number for number, name in enumerate(task.classes)}
+        return Column(sql, "string", many=task.type == "multilabel", values=positions)
+
+    def names(self, task: Task | None) -> set[str]:
+        """Every column a filter or a statistic can name here."""
+        meta = {name.removeprefix("meta.") for name in self.rows.schema.names if name.startswith("meta.")}
+        return {*_DATASET_COLUMNS, *_ROW_COLUMNS, *meta} | ({"label"} if task and self.manifest.task(task.id) else set())
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a query selects: row numbers per dataset version, in storage order."""
+
+    query: Query
+    task: Task | None
+    pieces: tuple[tuple[Indexed, np.ndarray[Any, np.dtype[np.int64]]], ...]
+
+    @cached_property
+    def id(self) -> str:
+        """16 hex digits over the dataset versions, the selected rows and the task: same samples, same id."""
+        digest = hashlib.sha256(msgspec.json.encode(["view", 1, self.task.id if self.task else None]))
+        for indexed, rows in self.pieces:
+            head = [indexed.manifest.dataset, indexed.manifest.version, len(rows)]
+            digest.update(msgspec.json.encode(head))
+            digest.update(rows.astype("<i8").tobytes())
+        return digest.hexdigest()[:16]
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """Parts of all selected datasets; what differs between datasets is left open."""
+        merged: dict[str, Part] = {}
+        for indexed, _ in self.pieces:
+            for part in indexed.manifest.parts:
+                merged[part.name] = merge_parts(merged[part.name], part) if part.name in merged else part
+        return tuple(merged.values())
+
+    @cached_property
+    def tasks(self) -> tuple[Task, ...]:
+        """Tasks of all selected datasets, the query's task first."""
+        found = {self.task.id: self.task} if self.task else {}
+        for indexed, _ in self.pieces:
+            for task in indexed.manifest.tasks:
+                if found.setdefault(task.id, task).classes != task.classes:
+                    raise QueryError(
+                        f"task {task.id!r} has other classes here than in another selected dataset: "
+                        "name the datasets to select", dataset=indexed.manifest.dataset,
+                    )  # fmt: skip
+        return tuple(found.values())
+
+    @cached_property
+    def samples(self) -> Samples:
+        """The selected samples as columns."""
+        names = [part.name for part in self.parts]
+        return samples.concat([_samples(indexed, rows, names, self.tasks) for indexed, rows in self.pieces])
+
+
+class Engine:
+    """Loads each dataset version's index once, and queries them. Safe to use from threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._indexed: dict[tuple[str, str], Indexed] = {}
+        self._loading = threading.Lock()
+        self._database = duckdb.connect(":memory:", config={"enable_external_access": "false"})
+
+    def select(self, asked: Query, manifests: Sequence[Manifest]) -> Selection:
+        """The samples of these dataset versions that a query selects.
+
+        Raises:
+            QueryError: the query names what is not there, or nothing matches.
+        """
+        task = find_task(asked.task, manifests) if asked.task else None
+        tree = query.parse(asked.where) if asked.where else None
+        chosen = [self._load(manifest) for manifest in _candidates(asked, manifests)]
+        dialects = _dialects(tree, chosen, task)
+        pieces = []
+        for indexed, dialect in zip(chosen, dialects, strict=True):
+            where, params = _condition(asked, tree, dialect, indexed, task)
+            rows = self._fetch(indexed, f"SELECT row FROM rows WHERE {where} ORDER BY row", params)["row"]
+            if len(rows):
+                pieces.append((indexed, np.ascontiguousarray(rows, np.int64)))
+        if not pieces:
+            raise QueryError(f"no sample matches: {describe(asked)}")
+        return Selection(asked, task, tuple(pieces))
+
+    def stats(self, by: Sequence[str], asked: Query, manifests: Sequence[Manifest]) -> list[dict[str, Scalar | None]]:
+        """Samples, bytes and subjects for each combination of the columns `by`, largest first.
+
+        Raises:
+            QueryError: an unknown column, or a query that can't be answered.
+        """
+        task = find_task(asked.task, manifests) if asked.task else None
+        tree = query.parse(asked.where) if asked.where else None
+        chosen = [self._load(manifest) for manifest in _candidates(asked, manifests)]
+        known = set[str]().union(*(indexed.names(task) for indexed in chosen))
+        for name in by:
+            if name not in known:
+                raise QueryError(f"unknown column {name!r} in by; there is: {', '.join(sorted(known))}")
+        counts: dict[tuple[Scalar | None, ...], list[int]] = {}
+        for indexed, dialect in zip(chosen, _dialects(tree, chosen, task), strict=True):
+            where, params = _condition(asked, tree, dialect, indexed, task)
+            for *group, n, size, subjects in self._groups(indexed, by, task, where, params):
+                total = counts.setdefault(tuple(group), [0, 0, 0])
+                total[:] = [total[0] + n, total[1] + size, total[2] + subjects]
+        rows = [
+            {**dict(zip(by, group, strict=True)), "samples": n, "bytes": size, "subjects": subjects}
+            for group, (n, size, subjects) in counts.items()
+        ]
+        return sorted(rows, key=lambda row: (-int(row["samples"] or 0), [str(row[name]) for name in by]))
+
+    def _groups(self, indexed: Indexed, by: Sequence[str], task: Task | None, where: str,
+                params: list[Scalar]) -> Iterable[tuple[Any, ...]]:  # fmt: skip
+        selected = []
+        for name in by:
+            column = indexed.column(name, task)
+            selected.append("NULL" if column is None else _grouped(column, name, indexed))
+        names = "".join(f"{sql}, " for sql in selected)
+        grouping = f" GROUP BY {', '.join(str(i + 1) for i in range(len(by)))}" if by else ""
+        sql = (
+            f"SELECT {names}count(*), coalesce(sum(length), 0)::BIGINT, count(DISTINCT subject) "
+            f"FROM rows WHERE {where}{grouping}"
+        )
+        with self._cursor(indexed) as cursor:
+            return [row for row in cursor.execute(sql, params).fetchall() if row[len(by)]]
+
+    def _fetch(self, indexed: Indexed, sql: str, params: list[Scalar]) -> dict[str, Any]:
+        with self._cursor(indexed) as cursor:
+            return cursor.execute(sql, params).fetchnumpy()
+
+    def _cursor(self, indexed: Indexed) -> duckdb.DuckDBPyConnection:
+        cursor = self._database.cursor()
+        cursor.register("rows", indexed.rows)
+        return cursor
+
+    def _load(self, manifest: Manifest) -> Indexed:
+        version = manifest.dataset, manifest.version
+        with self._loading:
+            if version not in self._indexed:
+                self._indexed[version] = Indexed(manifest, load_index(self._store, manifest))
+            return self._indexed[version]
+
+
+def load_index(store: Store, manifest: Manifest) -> pa.Table:
+    """A version's whole index, checked against its manifest, with each row's number in a column `row`."""
+    paths = [object_path(manifest.dataset, file.path) for file in manifest.index]
+    rows = pa.concat_tables([index.decode(store.read(path), url=f"{store.url}/{path}") for path in paths])
+    index.check(rows, manifest)
+    return rows.append_column("row", pa.array(np.arange(len(rows)))).unify_dictionaries()
+
+
+def find_task(task_id: str, manifests: Sequence[Manifest]) -> Task:
+    """The task of that id.
+
+    Raises:
+        QueryError: no dataset has it.
+    """
+    for manifest in manifests:
+        if (task := manifest.task(task_id)) is not None:
+            return task
+    known = sorted({task.id for manifest in manifests for task in manifest.tasks})
+    raise QueryError(f"unknown task {task_id!r}; there is: {', '.join(known) or 'none'}")
+
+
+def merge_parts(one: Part, other: Part) -> Part:
+    """What two parts of the same name have in common."""
+
+    def common(name: str) -> Any:
+        mine, theirs = getattr(one, name), getattr(other, name)
+        return mine if mine == theirs else None
+
+    shape = None
+    if one.shape is not None and other.shape is not None and len(one.shape) == len(other.shape):
+        shape = tuple(a if a == b else None for a, b in zip(one.shape, other.shape, strict=True))
+    return Part(
+        name=one.name,
+        kind=one.kind,
+        format=one.format if one.format == other.format else "",
+        dtype=common("dtype"),
+        shape=shape,
+        axes=common("axes") or (),
+        units=common("units") or "",
+        sampling_rate=common("sampling_rate"),
+        channels=common("channels") or (),
+        samples=one.samples + other.samples,
+    )
+
+
+def describe(asked: Query) -> str:
+    """A query in words, for messages."""
+    given = [(name, value) for name in Query.__dataclass_fields__ if (value := getattr(asked, name))]
+    return ", ".join(f"{name}={value!r}" for name, value in given) or "everything"
+
+
+def _candidates(asked: Query, manifests: Sequence[Manifest]) -> list[Manifest]:
+    known = {manifest.dataset for manifest in manifests}
+    for name in asked.datasets or ():
+        if name not in known:
+            raise QueryError(f"unknown dataset {name!r}; there is: {', '.join(sorted(known)) or 'none'}")
+    chosen = [
+        manifest
+        for manifest in sorted(manifests, key=lambda manifest: manifest.dataset)
+        if (asked.datasets is None or manifest.dataset in asked.datasets)
+        and (asked.task is None or manifest.task(asked.task) is not None)
+        and (asked.domain is None or manifest.card.domain == asked.domain)
+        and (asked.modality is None or asked.modality in manifest.card.modalities)
+    ]
+    if not chosen:
+        raise QueryError(f"no dataset matches: {describe(asked)}")
+    return chosen
+
+
+def _dialects(tree: exp.Expression | None, chosen: Sequence[Indexed], task: Task | None) -> list[Dialect]:
+    """One dialect per dataset: a column that only some datasets have is null in the others."""
+    used = query.column_names(tree) if tree is not None else set()
+    if "label" in used and task is None:
+        raise QueryError("the filter uses label: name the task it is a label of (task=…)")
+    known = set[str]().union(*(indexed.names(task) for indexed in chosen))
+    parts = {part.name for indexed in chosen for part in indexed.manifest.parts}
+    for part in query.part_names(tree) if tree is not None else ():
+        if part not in parts:
+            raise QueryError(f"unknown part {part!r} in the filter; there is: {', '.join(sorted(parts))}")
+    dialects = []
+    for indexed in chosen:
+        columns = {name: column for name in known if (column := indexed.column(name, task)) is not None}
+        dialects.append(Dialect(columns, _presence(indexed.manifest), frozenset(known - set(columns))))
+    return dialects
+
+
+def _presence(manifest: Manifest) -> dict[str, str]:
+    return {part.name: f"({_identifier(f'{part.name}.offset')} IS NOT NULL)" for part in manifest.parts}
+
+
+def _condition(asked: Query, tree: exp.Expression | None, dialect: Dialect, indexed: Indexed,
+               task: Task | None) -> tuple[str, list[Scalar]]:  # fmt: skip
+    conditions, params = ["TRUE"], list[Scalar]()
+    if task is not None:
+        conditions.append(f"{_identifier(f'task.{task.id}')} IS NOT NULL")
+    if asked.split is not None:
+        if asked.split not in ("train", "valid", "test"):
+            raise QueryError(f"unknown split {asked.split!r}; there is: train, valid, test")
+        conditions.append("split = ?")
+        params.append(asked.split)
+    for part in asked.parts:
+        conditions.append(dialect.parts.get(part, "FALSE"))
+    if tree is not None:
+        sql, more = query.compile_filter(tree, dialect)
+        conditions.append(sql)
+        params += more
+    return " AND ".join(conditions), params
+
+
+def _samples(indexed: Indexed, rows: Any, parts: Sequence[str], tasks: Sequence[Task]) -> Samples:
+    manifest = indexed.manifest
+    refs = [
+        ShardRef(manifest.dataset, manifest.version, object_path(manifest.dataset, s.path), s.bytes, s.sha256)
+        for s in manifest.shards
+    ]
+    here = indexed.rows if len(rows) == len(indexed.rows) else indexed.rows.take(pa.array(rows))
+    return samples.from_index(here, manifest.shards, refs, parts, tasks)
+
+
+def _grouped(column: Column, name: str, indexed: Indexed) -> str:
+    if name == "modality":
+        return _quote(", ".join(indexed.manifest.card.modalities))
+    if column.values is None:
+        return column.sql
+    names = "[" + ", ".join(_quote(str(value)) for value in column.values) + "]"
+    return f"unnest(list_transform({column.sql}, lambda x: {names}[x + 1]))" if column.many else \
+        f"{names}[{column.sql} + 1]"  # fmt: skip
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+

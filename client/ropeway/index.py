@@ -1,0 +1,139 @@
+"""The index: one row per sample, in Parquet (zstd, one row group per shard), readable by anything that reads Parquet.
+
+Columns: `key, shard, offset, length, crc32c, split, subject`, per part `<part>.offset` and `<part>.length` (null: the
+sample lacks that part), `task.<id>` (class position, list of them, or number; null: unlabelled) and `meta.<column>`.
+Offsets and lengths are bytes in the shard; `crc32c` is over the sample's whole span, tar headers included.
+"""
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ropeway.errors import FormatError
+from ropeway.manifest import Manifest, Task
+from ropeway.tar import Span
+
+Label: TypeAlias = int | float | Sequence[int] | None
+Value: TypeAlias = str | int | float | bool | None
+
+META_TYPES: dict[str, pa.DataType] = {
+    "string": pa.string(),
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+}
+"""The types a metadata column can have, by the name recipes use."""
+
+_LABEL_TYPES: dict[str, pa.DataType] = {
+    "binary": pa.int32(),
+    "multiclass": pa.int32(),
+    "multilabel": pa.list_(pa.int32()),
+    "regression": pa.float64(),
+}
+_NAMES = pa.dictionary(pa.int32(), pa.string())
+_FIXED = [
+    pa.field("key", pa.string(), nullable=False),
+    pa.field("shard", _NAMES, nullable=False),
+    pa.field("offset", pa.int64(), nullable=False),
+    pa.field("length", pa.int64(), nullable=False),
+    pa.field("crc32c", pa.uint32(), nullable=False),
+    pa.field("split", _NAMES, nullable=False),
+    pa.field("subject", pa.string()),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What the index says of one sample."""
+
+    key: str
+    shard: str
+    span: Span
+    crc32c: int
+    split: str
+    subject: str | None
+    parts: Mapping[str, Span]
+    labels: Mapping[str, Label] = field(default_factory=dict)
+    meta: Mapping[str, Value] = field(default_factory=dict)
+
+
+def schema(parts: Iterable[str], tasks: Iterable[Task], meta: Mapping[str, str]) -> pa.Schema:
+    """The index's schema for these parts, tasks and metadata columns (name → one of `META_TYPES`)."""
+    fields = list(_FIXED)
+    for part in parts:
+        fields += [pa.field(f"{part}.offset", pa.int64()), pa.field(f"{part}.length", pa.int64())]
+    fields += [pa.field(f"task.{task.id}", _LABEL_TYPES[task.type]) for task in tasks]
+    fields += [pa.field(f"meta.{name}", META_TYPES[kind]) for name, kind in meta.items()]
+    return pa.schema(fields)
+
+
+def table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
+    """Rows as a table of that schema."""
+    return pa.Table.from_pydict({name: [_cell(row, name) for row in rows] for name in schema.names}, schema=schema)
+
+
+def _cell(row: Row, column: str) -> object:
+    group, _, name = column.partition(".")
+    match group, name:
+        case "task", _ if name:
+            return row.labels.get(name)
+        case "meta", _ if name:
+            return row.meta.get(name)
+        case _, "offset" | "length":
+            span = row.parts.get(group)
+            return None if span is None else getattr(span, name)
+        case "offset" | "length", "":
+            return getattr(row.span, group)
+        case _:
+            return getattr(row, column)
+
+
+def encode(tables: Iterable[pa.Table]) -> bytes:
+    """One Parquet file, one row group per table (that is: per shard)."""
+    sink = io.BytesIO()
+    writer: pq.ParquetWriter | None = None
+    for rows in tables:
+        writer = writer or pq.ParquetWriter(sink, rows.schema, compression="zstd", store_schema=True)
+        writer.write_table(rows.unify_dictionaries(), row_group_size=max(1, len(rows)))
+    if writer is None:
+        raise FormatError("an index without shards")
+    writer.close()
+    return sink.getvalue()
+
+
+def decode(data: bytes | memoryview, *, url: str | None = None) -> pa.Table:
+    """Read an index file.
+
+    Raises:
+        FormatError: it is not Parquet, or lacks one of the fixed columns.
+    """
+    try:
+        rows = pq.read_table(pa.BufferReader(data))
+    except pa.ArrowInvalid as error:
+        raise FormatError(f"not a Parquet index: {error}", url=url) from error
+    missing = [f.name for f in _FIXED if f.name not in rows.schema.names]
+    if missing:
+        raise FormatError(f"index lacks the columns {', '.join(missing)}", url=url)
+    return rows
+
+
+def check(rows: pa.Table, manifest: Manifest) -> None:
+    """Raise FormatError when an index and its manifest disagree on parts, tasks, shards or the number of samples."""
+    expected = {f"{part.name}.offset" for part in manifest.parts} | {f"task.{task.id}" for task in manifest.tasks}
+    missing = sorted(expected - set(rows.schema.names))
+    if missing:
+        raise FormatError(f"index lacks the columns {', '.join(missing)}", dataset=manifest.dataset)
+    if len(rows) != manifest.samples:
+        raise FormatError(
+            f"index has {len(rows)} rows, the manifest {manifest.samples} samples", dataset=manifest.dataset
+        )
+    known = {shard.path for shard in manifest.shards}
+    unknown = sorted(set(rows.column("shard").unique().to_pylist()) - known)
+    if unknown:
+        raise FormatError(
+            "index names a shard that the manifest does not", dataset=manifest.dataset, shard=unknown[0]
+        )

@@ -1,0 +1,273 @@
+"""What a dataset version holds: the manifest, and where in a store it and its objects lie.
+
+Frozen dataclasses, read with full validation at the door (`loads`) and written canonically (`dumps`): equal manifests
+are equal bytes. A manifest is written last and only if absent, so its presence is what publishes a version.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from ropeway.errors import FormatError
+from ropeway.keys import check_dataset, check_part
+
+FORMAT = 1
+"""Number of this storage format; a reader refuses a higher one."""
+
+SplitName: TypeAlias = Literal["train", "valid", "test"]
+Access: TypeAlias = Literal["open", "registered", "credentialed", "restricted"]
+TaskType: TypeAlias = Literal["binary", "multiclass", "multilabel", "regression"]
+Kind: TypeAlias = Literal[
+    "image", "dicom", "volume", "signal", "video", "expression", "table", "graph", "text", "events"
+]
+
+SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
+_VERSION = re.compile(r"[0-9a-f]{12}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What a person wants to know of a dataset before using it."""
+
+    title: str
+    domain: str
+    modalities: tuple[str, ...]
+    licence: str
+    access: Access
+    unit: str
+    """What one sample is: image, slice, window, study, stay, patient, cell, …"""
+    citation: str = ""
+    homepage: str = ""
+    description: str = ""
+    shareable: bool = True
+    """False when the licence bars passing the packed form on (no derivatives, none stated)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One role a member of a sample can have, and what all its members have in common."""
+
+    name: str
+    kind: Kind
+    format: str
+    dtype: str | None = None
+    """NumPy dtype string with byte order (`<i2`); null for encoded formats."""
+    shape: tuple[int | None, ...] | None = None
+    """Null where a dimension varies between samples; null as a whole when the number of dimensions does."""
+    axes: tuple[str, ...] = ()
+    units: str = ""
+    sampling_rate: float | None = None
+    """Hz."""
+    channels: tuple[str, ...] = ()
+    """Names along the channel axis: leads, genes, table columns."""
+    samples: int = 0
+    """How many samples have this part."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A named target. Labels of `classes` tasks are stored as positions in `classes`."""
+
+    id: str
+    type: TaskType
+    classes: tuple[str, ...] = ()
+    units: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Totals of one split."""
+
+    name: SplitName
+    samples: int
+    subjects: int
+    bytes: int
+    shards: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """One tar file. `path` is relative to the dataset's folder, or an absolute URL for an adopted shard."""
+
+    path: str
+    split: SplitName
+    bytes: int
+    samples: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexFile:
+    """One Parquet file of the index. `path` is relative to the dataset's folder."""
+
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where the bytes came from: enough to pack them again."""
+
+    recipe: str
+    parameters: Mapping[str, str | int | float | bool | None]
+    software: str
+    source: str
+    """sha256 over the raw file listing (relative path, size)."""
+    source_files: int
+    source_bytes: int
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    """Samples left out, by reason. Empty unless the packer was told to skip."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """An immutable state of a dataset."""
+
+    format: int
+    dataset: str
+    version: str
+    card: Card
+    parts: tuple[Part, ...]
+    tasks: tuple[Task, ...]
+    splits: tuple[Split, ...]
+    shards: tuple[Shard, ...]
+    index: tuple[IndexFile, ...]
+    provenance: Provenance
+    withdrawn_subjects: int = 0
+
+    @property
+    def samples(self) -> int:
+        """Samples in all splits."""
+        return sum(split.samples for split in self.splits)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all shards."""
+        return sum(split.bytes for split in self.splits)
+
+    def task(self, task_id: str) -> Task | None:
+        """The task of that id, if this dataset has it."""
+        return next((task for task in self.tasks if task.id == task_id), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latest:
+    """`<store>/<dataset>/latest.json`: the current version and all before it, oldest first, current included."""
+
+    version: str
+    history: tuple[str, ...]
+
+
+def dumps(stored: Manifest | Latest) -> bytes:
+    """Canonical JSON: indented, keys in declaration order, closing newline."""
+    return msgspec.json.format(msgspec.json.encode(stored), indent=1) + b"\n"
+
+
+def loads(data: bytes, *, url: str | None = None) -> Manifest:
+    """Read and validate a manifest.
+
+    Raises:
+        FormatError: not a manifest of a known format, or its numbers and names contradict each other.
+    """
+    try:
+        head = msgspec.json.decode(data, type=_Head)
+        if head.format > FORMAT:
+            raise FormatError(f"storage format {head.format} is newer than {FORMAT}: upgrade ropeway", url=url)
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise FormatError(f"not a manifest: {error}", url=url) from error
+    try:
+        check(manifest)
+    except FormatError as error:
+        raise FormatError(str(error), url=url) from error
+    return manifest
+
+
+def loads_latest(data: bytes, *, url: str | None = None) -> Latest:
+    """Read and validate `latest.json`."""
+    try:
+        latest = msgspec.json.decode(data, type=Latest)
+    except msgspec.MsgspecError as error:
+        raise FormatError(f"not a latest.json: {error}", url=url) from error
+    if latest.version not in latest.history or not all(map(_VERSION.fullmatch, latest.history)):
+        raise FormatError("latest.json names a version that is not in its history", url=url)
+    return latest
+
+
+def check(manifest: Manifest) -> None:
+    """Raise FormatError when a manifest contradicts itself."""
+    check_dataset(manifest.dataset)
+    if not _VERSION.fullmatch(manifest.version):
+        raise FormatError(f"not a version: {manifest.version!r} (12 hex digits)", dataset=manifest.dataset)
+    for part in manifest.parts:
+        check_part(part.name)
+    _check_unique("part", (part.name for part in manifest.parts), manifest)
+    _check_unique("task", (task.id for task in manifest.tasks), manifest)
+    _check_unique("split", (split.name for split in manifest.splits), manifest)
+    _check_unique("shard", (shard.path for shard in manifest.shards), manifest)
+    for task in manifest.tasks:
+        _check_unique(f"class of task {task.id}", task.classes, manifest)
+        if (task.type == "regression") == bool(task.classes):
+            raise FormatError(f"task {task.id} is {task.type} with classes {task.classes}", dataset=manifest.dataset)
+    _check_totals(manifest)
+
+
+def _check_unique(what: str, names: Iterable[str], manifest: Manifest) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise FormatError(f"{what} {twice[0]!r} is there twice", dataset=manifest.dataset)
+
+
+def _check_totals(manifest: Manifest) -> None:
+    for shard in manifest.shards:
+        if not _SHA256.fullmatch(shard.sha256):
+            raise FormatError("sha256 is not 64 hex digits", dataset=manifest.dataset, shard=shard.path)
+    for split in manifest.splits:
+        shards = [shard for shard in manifest.shards if shard.split == split.name]
+        totals = (sum(shard.samples for shard in shards), sum(shard.bytes for shard in shards), len(shards))
+        if totals != (split.samples, split.bytes, split.shards):
+            raise FormatError(
+                f"split {split.name} says {split.samples} samples, {split.bytes} bytes, {split.shards} shards; "
+                f"its shards add up to {totals[0]}, {totals[1]}, {totals[2]}",
+                dataset=manifest.dataset,
+            )
+    if sum(file.rows for file in manifest.index) != manifest.samples:
+        raise FormatError("the index files do not have one row per sample", dataset=manifest.dataset)
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    format: int
+
+
+# Where things lie in a store (relative to its root).
+
+
+def latest_path(dataset: str) -> str:
+    """Path of a dataset's pointer to its current version."""
+    return f"{check_dataset(dataset)}/latest.json"
+
+
+def manifest_path(dataset: str, version: str) -> str:
+    """Path of a version's manifest."""
+    return f"{check_dataset(dataset)}/{version}/manifest.json"
+
+
+def object_path(dataset: str, path: str) -> str:
+    """Path in the store of what a manifest names by `path`; absolute URLs of adopted shards stay as they are."""
+    return path if is_url(path) else f"{check_dataset(dataset)}/{path}"
+
+
+def is_url(path: str) -> bool:
+    """Whether a shard's path is the absolute URL of an adopted shard."""
+    return bool(_URL.match(path))
+

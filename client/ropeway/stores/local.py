@@ -1,0 +1,154 @@
+"""A directory as a store."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ropeway.errors import AccessDenied, AlreadyExists, Conflict, NotFound, StoreError
+from ropeway.stores.protocol import Content, Stat
+
+_TEMPORARY = ".ropeway-tmp-"
+
+
+class LocalStore:
+    """Objects are files under `root`. Writes go to a temporary file that is synced, then linked or renamed."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root).expanduser().absolute()
+
+    @property
+    def url(self) -> str:
+        return self.root.as_uri()
+
+    def stat(self, path: str) -> Stat:
+        with self._errors(path):
+            return _stat(path, self._file(path))
+
+    def read(self, path: str, start: int = 0, stop: int | None = None) -> memoryview:
+        with self._errors(path), self._file(path).open("rb", buffering=0) as file:
+            end = os.fstat(file.fileno()).st_size if stop is None else stop
+            buffer = memoryview(bytearray(end - start))
+            done = 0
+            while done < len(buffer):
+                got = os.preadv(file.fileno(), [buffer[done:]], start + done)
+                if got == 0:
+                    raise StoreError(
+                        f"object ends at byte {start + done}, bytes up to {end} were asked for", url=self._url(path)
+                    )
+                done += got
+            return buffer
+
+    def load(self, path: str) -> tuple[bytes, str]:
+        with self._errors(path):
+            file = self._file(path)
+            tag = _stat(path, file).tag
+            return file.read_bytes(), tag
+
+    def list(self, prefix: str = "") -> Iterator[Stat]:
+        found = []
+        with self._errors(prefix):
+            for folder, _, names in os.walk(self.root / prefix):
+                for name in names:
+                    if not name.startswith(_TEMPORARY):
+                        file = Path(folder, name)
+                        found.append(_stat(file.relative_to(self.root).as_posix(), file))
+        yield from sorted(found, key=lambda stat: stat.path)
+
+    def folders(self, prefix: str = "") -> list[str]:
+        folder = self.root / prefix
+        with self._errors(prefix):
+            return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()) if folder.is_dir() else []
+
+    def put(self, path: str, content: Content) -> None:
+        with self._errors(path), self._written(path, content) as temporary:
+            os.replace(temporary, self._file(path))
+
+    def create(self, path: str, content: bytes) -> None:
+        with self._errors(path), self._written(path, content) as temporary:
+            os.link(temporary, self._file(path))
+
+    def swap(self, path: str, content: bytes, tag: str) -> None:
+        with self._errors(path), self._written(path, content) as temporary, _locked(self._file(path).parent):
+            if _stat(path, self._file(path)).tag != tag:
+                raise Conflict("changed since it was read", url=self._url(path))
+            os.replace(temporary, self._file(path))
+
+    def delete(self, path: str) -> None:
+        with self._errors(path):
+            self._file(path).unlink(missing_ok=True)
+
+    def sign(self, path: str, seconds: int) -> str | None:
+        return None
+
+    def local_path(self, path: str) -> Path | None:
+        return self._file(path)
+
+    def _file(self, path: str) -> Path:
+        if ".." in path.split("/") or path.startswith("/"):
+            raise StoreError("a path may not leave the store", url=self._url(path))
+        return self.root / path
+
+    def _url(self, path: str) -> str:
+        return f"{self.url}/{path}"
+
+    @contextmanager
+    def _written(self, path: str, content: Content) -> Iterator[str]:
+        folder = self._file(path).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=folder)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                if isinstance(content, Path):
+                    with content.open("rb") as source:
+                        shutil.copyfileobj(source, file, 1 << 20)
+                else:
+                    file.write(content)
+                file.flush()
+                os.fchmod(file.fileno(), 0o644)
+                os.fsync(file.fileno())
+            yield temporary
+            _sync(folder)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+    @contextmanager
+    def _errors(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            raise
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise NotFound("no such object", url=self._url(path)) from error
+        except FileExistsError as error:
+            raise AlreadyExists("already there", url=self._url(path)) from error
+        except PermissionError as error:
+            raise AccessDenied("permission denied: check the folder's owner and mode", url=self._url(path)) from error
+        except OSError as error:
+            raise StoreError(error.strerror or str(error), url=self._url(path)) from error
+
+
+def _stat(path: str, file: Path) -> Stat:
+    status = file.stat()
+    return Stat(path, status.st_size, f"{status.st_ino:x}-{status.st_mtime_ns:x}-{status.st_size:x}")
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,85 @@
+"""What Ropeway asks of a store, and nothing more.
+
+Two of the verbs carry all of publishing: `create` (of several writers one wins) and `swap` (nobody's change is lost).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+Content = bytes | Path
+"""What is written: bytes, or a local file that is uploaded without being read into memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """An object in a store. `tag` changes whenever the content does."""
+
+    path: str
+    size: int
+    tag: str
+
+
+class Store(Protocol):
+    """A flat space of named objects; `/` in a path groups them. Safe to use from threads, picklable, fork-safe.
+
+    Every method raises `NotFound`, `AccessDenied` or another `StoreError` that names the object's URL.
+    """
+
+    @property
+    def url(self) -> str:
+        """The store's root, as `open_store` takes it."""
+        ...
+
+    def stat(self, path: str) -> Stat:
+        """Size and tag of an object."""
+        ...
+
+    def read(self, path: str, start: int = 0, stop: int | None = None) -> memoryview:
+        """Bytes `start` to `stop` (exclusive; None: to the end) of an object, all of them or an error."""
+        ...
+
+    def load(self, path: str) -> tuple[bytes, str]:
+        """A small object whole, with the tag that `swap` takes."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[Stat]:
+        """The objects whose path starts with the folder `prefix`, sorted by path."""
+        ...
+
+    def folders(self, prefix: str = "") -> list[str]:
+        """Names of the folders directly in the folder `prefix`, sorted."""
+        ...
+
+    def put(self, path: str, content: Content) -> None:
+        """Write an object whole, over whatever is there; readers see the old or the new, never half."""
+        ...
+
+    def create(self, path: str, content: bytes) -> None:
+        """Write an object that must not exist yet.
+
+        Raises:
+            AlreadyExists: it is there; its content was left alone.
+        """
+        ...
+
+    def swap(self, path: str, content: bytes, tag: str) -> None:
+        """Replace an object whose tag is still `tag`.
+
+        Raises:
+            Conflict: somebody else changed it; load it again and decide anew.
+        """
+        ...
+
+    def delete(self, path: str) -> None:
+        """Remove an object; one that is not there is no error."""
+        ...
+
+    def sign(self, path: str, seconds: int) -> str | None:
+        """A URL that anybody may GET for that long, or None where the store has no such thing."""
+        ...
+
+    def local_path(self, path: str) -> Path | None:
+        """The file behind an object that may be mapped into memory, or None."""
+        ...

@@ -1,0 +1,126 @@
+"""The one module that knows tar.
+
+Shards are plain POSIX (ustar) archives. A member is named `key.part.format`; the members of a sample are adjacent.
+Every header field that is not a name or a size is fixed, so equal samples give equal bytes. Names past ustar's
+100 + 155 bytes get a pax header in front of them, as POSIX says. A sample's span is the run of whole 512-byte blocks
+that holds its members, headers and padding included: a span cut out of a shard is itself a readable tar fragment.
+"""
+
+import re
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO, NamedTuple
+
+from ropeway.errors import FormatError
+from ropeway.keys import check_key, check_part
+
+BLOCK = 512
+END = bytes(2 * BLOCK)
+"""Two zero blocks close an archive; nothing follows them (no padding to 10 KiB records)."""
+
+_FORMAT = re.compile(r"[A-Za-z0-9]+(?:\.[A-Za-z0-9]+)*")
+
+
+class Span(NamedTuple):
+    """A byte range of a shard."""
+
+    offset: int
+    length: int
+
+
+class Member(NamedTuple):
+    """One file in a shard: its name and where its content lies (header not included)."""
+
+    name: str
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSpan:
+    """Where one written sample lies: the whole of it, and each part's content, as absolute offsets in the shard."""
+
+    span: Span
+    parts: Mapping[str, Span]
+
+
+def split_name(name: str) -> tuple[str, str, str]:
+    """Split a member name into key, part and format: `p/7.seg.nii.gz` is `("p/7", "seg", "nii.gz")`.
+
+    The key ends at the first dot after the last slash. A name with one extension only (`7.jpg`, as other packers
+    write) has the extension as both part and format.
+
+    Raises:
+        FormatError: there is no dot to split at.
+    """
+    folder, slash, base = name.rpartition("/")
+    stem, dot, rest = base.partition(".")
+    if not dot or not stem or not rest:
+        raise FormatError(f"member name without key.part.format: {name!r}")
+    part, dot, form = rest.partition(".")
+    return folder + slash + stem, part, form or part
+
+
+def member_name(key: str, part: str, form: str) -> str:
+    """The member name of a part, checked: the inverse of `split_name` for names with a part and a format."""
+    if not _FORMAT.fullmatch(form):
+        raise FormatError(f"not a format (file extension): {form!r}", key=key)
+    return f"{check_key(key)}.{check_part(part)}.{form}"
+
+
+def encode_sample(key: str, parts: Iterable[tuple[str, str, bytes]], offset: int) -> tuple[bytes, SampleSpan]:
+    """Encode one sample as tar blocks.
+
+    Args:
+        key: the sample's key.
+        parts: `(part, format, content)` in the order they are to lie in the shard.
+        offset: where in the shard the blocks will be written (bytes).
+
+    Returns:
+        The blocks, and the spans of the sample and of each part's content.
+
+    Raises:
+        FormatError: a name is not allowed, a part is there twice, or there is no part at all.
+    """
+    pieces: list[bytes] = []
+    spans: dict[str, Span] = {}
+    at = offset
+    for part, form, content in parts:
+        if part in spans:
+            raise FormatError(f"part {part!r} twice in one sample", key=key)
+        info = tarfile.TarInfo(member_name(key, part, form))
+        info.size, info.mode = len(content), 0o644
+        header = info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+        padding = bytes(-len(content) % BLOCK)
+        spans[part] = Span(at + len(header), len(content))
+        pieces += (header, content, padding)
+        at += len(header) + len(content) + len(padding)
+    if not spans:
+        raise FormatError("a sample without parts", key=key)
+    return b"".join(pieces), SampleSpan(Span(offset, at - offset), spans)
+
+
+def members(file: BinaryIO) -> Iterator[Member]:
+    """The files of an archive, in order, from a seekable file.
+
+    Raises:
+        FormatError: the archive is cut short (also when the cut falls on a block boundary: an archive without its
+            closing zero blocks is not whole), or is no tar at all.
+    """
+    size = file.seek(0, 2)
+    file.seek(0)
+    last = 0
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as archive:
+            for info in archive:
+                last = info.offset_data + info.size + (-info.size % BLOCK)
+                if last > size:
+                    raise FormatError(f"archive cut short inside member {info.name!r}", offset=info.offset)
+                if info.isreg():
+                    yield Member(info.name, info.offset_data, info.size)
+    except tarfile.TarError as error:
+        raise FormatError(f"not a readable tar: {error}", offset=last) from error
+    file.seek(last)
+    if file.read(len(END)) != END:
+        raise FormatError("archive cut short: the closing zero blocks are missing", offset=last)

@@ -1,0 +1,81 @@
+"""A view: the frozen answer to a query, and the unit a job streams."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ropeway.errors import UsageError
+from ropeway.manifest import Part, Task
+from ropeway.query import Query
+from ropeway.samples import Samples
+from ropeway.shard_bytes import ShardBytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewInfo:
+    """What a view is, without its samples."""
+
+    id: str
+    samples: int
+    bytes: int
+    datasets: Mapping[str, str]
+    """Dataset id → version."""
+    query: Query
+    tasks: tuple[Task, ...]
+    """The query's task first."""
+    parts: tuple[Part, ...]
+    label_counts: Mapping[str, Mapping[str, int]]
+    """Task id → class → samples, for tasks that have classes."""
+
+
+class View:
+    """The samples a query selected, in fixed dataset versions: immutable, and the same id wherever it is asked.
+
+    Attributes:
+        info: everything known of it without touching a sample.
+    """
+
+    def __init__(self, info: ViewInfo, load: Callable[[], Samples], reach: Callable[[Samples], ShardBytes]) -> None:
+        self.info = info
+        self._load, self._reach = load, reach
+        self._table: Samples | None = None
+
+    @property
+    def id(self) -> str:
+        """16 hex digits that name exactly these samples of these dataset versions."""
+        return self.info.id
+
+    @property
+    def samples(self) -> int:
+        """How many samples there are."""
+        return self.info.samples
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the samples in their shards, tar headers included."""
+        return self.info.bytes
+
+    @property
+    def datasets(self) -> Mapping[str, str]:
+        """Dataset id → version."""
+        return self.info.datasets
+
+    def label_counts(self, task: str) -> Mapping[str, int]:
+        """Samples per class of a task."""
+        if task not in self.info.label_counts:
+            known = ", ".join(self.info.label_counts) or "none"
+            raise UsageError(f"no task with classes named {task!r} in this view; there is: {known}")
+        return self.info.label_counts[task]
+
+    def table(self) -> Samples:
+        """Where each sample lies, with its key and labels; fetched once."""
+        if self._table is None:
+            self._table = self._load()
+        return self._table
+
+    def reader(self) -> ShardBytes:
+        """Access to the bytes of the view's shards."""
+        return self._reach(self.table())
+
+    def __repr__(self) -> str:
+        names = ", ".join(f"{dataset}@{version}" for dataset, version in self.datasets.items())
+        return f"<View {self.id}: {self.samples} samples, {self.bytes} bytes of {names}>"
