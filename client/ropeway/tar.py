@@ -6,6 +6,7 @@ Every header field that is not a name or a size is fixed, so equal samples give 
 that holds its members, headers and padding included: a span cut out of a shard is itself a readable tar fragment.
 """
 
+import io
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -124,3 +125,16 @@ def members(file: BinaryIO) -> Iterator[Member]:
     file.seek(last)
     if file.read(len(END)) != END:
         raise FormatError("archive cut short: the closing zero blocks are missing", offset=last)
+
+
+def part_format(span: memoryview, part: str) -> str:
+    """The format of a part, from the member names in a sample's span; for parts whose samples differ in format.
+
+    Raises:
+        FormatError: the span holds no such part.
+    """
+    for member in members(io.BytesIO(bytes(span) + END)):
+        _, name, form = split_name(member.name)
+        if name == part:
+            return form
+    raise FormatError(f"the sample's span holds no part {part!r}")

@@ -48,7 +48,7 @@ class LocalStore:
             tag = _stat(path, file).tag
             return file.read_bytes(), tag
 
-    def list(self, prefix: str = "") -> Iterator[Stat]:
+    def objects(self, prefix: str = "") -> Iterator[Stat]:
         found = []
         with self._errors(prefix):
             for folder, _, names in os.walk(self.root / prefix):

@@ -6,16 +6,19 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import obstore
 from obstore import exceptions as failures
-from obstore.store import ClientConfig, MemoryStore, ObjectStore, S3Store
+from obstore.store import MemoryStore, ObjectStore, S3Store
 
 from ropeway.errors import AccessDenied, AlreadyExists, Conflict, NotFound, StoreError
 from ropeway.stores.protocol import Content, Stat
 
-_TIMEOUTS: ClientConfig = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)}
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig
+
+_TIMEOUTS: "ClientConfig" = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)}
 _RETRY: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
 
 
@@ -65,7 +68,7 @@ class BucketStore:
             answer = obstore.get(self.client, path)
             return bytes(answer.bytes()), _tag(answer.meta["e_tag"])
 
-    def list(self, prefix: str = "") -> Iterator[Stat]:
+    def objects(self, prefix: str = "") -> Iterator[Stat]:
         with self._errors(prefix):
             found = [
                 Stat(meta["path"], meta["size"], _tag(meta["e_tag"]))

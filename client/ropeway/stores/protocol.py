@@ -44,7 +44,7 @@ class Store(Protocol):
         """A small object whole, with the tag that `swap` takes."""
         ...
 
-    def list(self, prefix: str = "") -> Iterator[Stat]:
+    def objects(self, prefix: str = "") -> Iterator[Stat]:
         """The objects whose path starts with the folder `prefix`, sorted by path."""
         ...
 

@@ -1,0 +1,58 @@
+"""The `ropeway` command.
+
+Commands of the server and of the packer join by the entry point group `ropeway.commands`, so that this package need not
+know them. Each group holds `register(app)` functions; they import nothing heavy before a command runs.
+"""
+
+import sys
+from importlib.metadata import entry_points
+
+import typer
+
+from ropeway.cli import explore, stream, verify
+from ropeway.cli.output import stderr
+from ropeway.errors import RopewayError
+
+HELP = """Stream multimodal clinical datasets from WebDataset shards: pack, query, stream.
+
+Try `ropeway demo` first: it packs real files, trains on two processes, and cleans up after itself.
+"""
+
+
+def make_app() -> typer.Typer:
+    """The whole command line, installed parts included."""
+    app = typer.Typer(
+        name="ropeway",
+        help=HELP,
+        no_args_is_help=True,
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    explore.register(app)
+    stream.register(app)
+    for command in sorted(entry_points(group="ropeway.commands"), key=lambda command: command.name):
+        command.load()(app)
+    verify.register(app)
+    return app
+
+
+def main() -> None:
+    """Run the command line: one clear line on stderr and exit status 1 when something is wrong."""
+    try:
+        make_app()()
+    except RopewayError as error:
+        stderr.print(f"[bold red]ropeway:[/] {_escaped(error)}", soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        stderr.print("[bold red]ropeway:[/] interrupted", soft_wrap=True)
+        sys.exit(130)
+    except BrokenPipeError:  # `ropeway ls | head`
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _escaped(error: RopewayError) -> str:
+    from rich.markup import escape
+
+    return escape(" ".join(str(error).split()))

@@ -1,0 +1,213 @@
+"""Recomputes everything a published version claims: checksums, index against tars, totals, splits without leaks."""
+
+import hashlib
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, BinaryIO, cast
+
+import google_crc32c
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ropeway import index, tar
+from ropeway.errors import FormatError, RopewayError
+from ropeway.manifest import Manifest, Shard, object_path
+from ropeway.samples import ShardRef
+from ropeway.shard_bytes import StoreBytes
+from ropeway.stores import Store
+from ropeway.tar import Span
+
+PIECE = 8 << 20
+"""Bytes read at a time."""
+
+MOST = 20
+"""Problems kept per shard; their number is told all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was checked, and what is wrong with it; an empty `problems` means sound."""
+
+    dataset: str
+    version: str
+    shards: int
+    samples: int
+    bytes: int
+    problems: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Findings:
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, problem: str, **place: Any) -> None:
+        self.problems.append(str(FormatError(problem, **place)))
+
+
+def verify(store: Store, manifest: Manifest, advance: Callable[[int], None] = lambda _: None) -> Report:
+    """Check one version of a dataset against its manifest.
+
+    Args:
+        store: where it lies.
+        manifest: what it claims.
+        advance: told the bytes of each piece read, for a progress bar.
+
+    Raises:
+        StoreError: the store can't be read; damaged or missing content is a problem in the report instead.
+    """
+    found = _Findings()
+    rows = _index(store, manifest, found)
+    if rows is not None:
+        _totals(manifest, rows, found)
+        _leaks(manifest, rows, found)
+        for shard in manifest.shards:
+            here = rows.filter(pc.equal(rows.column("shard").cast(pa.string()), shard.path))
+            _shard(store, manifest, shard, here, found, advance)
+    return Report(
+        manifest.dataset, manifest.version, len(manifest.shards), manifest.samples, manifest.bytes,
+        tuple(found.problems),
+    )  # fmt: skip
+
+
+def _index(store: Store, manifest: Manifest, found: _Findings) -> pa.Table | None:
+    tables = []
+    for file in manifest.index:
+        path = object_path(manifest.dataset, file.path)
+        url = f"{store.url}/{path}"
+        try:
+            data = store.read(path)
+            if hashlib.sha256(data).hexdigest() != file.sha256:
+                found.add("sha256 of the index file differs from the manifest's", url=url)
+            tables.append(index.decode(data, url=url))
+        except (FormatError, FileNotFoundError) as error:
+            found.problems.append(str(error))
+    try:
+        rows = pa.concat_tables(tables)
+        index.check(rows, manifest)
+    except (FormatError, pa.ArrowInvalid) as error:
+        found.problems.append(str(error))
+        return None
+    return rows
+
+
+def _totals(manifest: Manifest, rows: pa.Table, found: _Findings) -> None:
+    dataset = manifest.dataset
+    keys = rows.column("key").to_pylist()
+    for key, count in Counter(keys).items():
+        if count > 1:
+            found.add(f"key is there {count} times", dataset=dataset, key=key)
+    splits = Counter(rows.column("split").to_pylist())
+    for split in manifest.splits:
+        if splits[split.name] != split.samples:
+            found.add(
+                f"split {split.name} has {splits[split.name]} index rows, the manifest says {split.samples}",
+                dataset=dataset,
+            )
+    for part in manifest.parts:
+        count = len(rows) - rows.column(f"{part.name}.offset").null_count
+        if count != part.samples:
+            found.add(f"part {part.name}: {count} samples have it, the manifest says {part.samples}", dataset=dataset)
+    for task in manifest.tasks:
+        labels = rows.column(f"task.{task.id}")
+        if task.classes:
+            values = pc.list_flatten(labels) if task.type == "multilabel" else labels
+            bounds = pc.min_max(values).as_py()
+            if bounds["min"] is not None and not 0 <= bounds["min"] <= bounds["max"] < len(task.classes):
+                found.add(f"task {task.id} has a label outside its {len(task.classes)} classes", dataset=dataset)
+
+
+def _leaks(manifest: Manifest, rows: pa.Table, found: _Findings) -> None:
+    splits: defaultdict[str, set[str]] = defaultdict(set)
+    for subject, split in zip(rows.column("subject").to_pylist(), rows.column("split").to_pylist(), strict=True):
+        if subject is not None:
+            splits[subject].add(split)
+    for subject, names in sorted(splits.items()):
+        if len(names) > 1:
+            found.add(f"subject {subject} is in the splits {' and '.join(sorted(names))}", dataset=manifest.dataset)
+
+
+def _shard(store: Store, manifest: Manifest, shard: Shard, rows: pa.Table, found: _Findings,
+           advance: Callable[[int], None]) -> None:  # fmt: skip
+    ref = ShardRef(
+        manifest.dataset, manifest.version, object_path(manifest.dataset, shard.path), shard.bytes, shard.sha256
+    )
+    here = _Findings()
+    with tempfile.TemporaryFile(prefix="ropeway-verify-") as file:
+        try:
+            digest = _copy(StoreBytes(store, [ref]), shard.bytes, cast("BinaryIO", file), advance)
+            if digest != shard.sha256:
+                here.add("sha256 differs from the manifest's", shard=ref.path)
+            _members(cast("BinaryIO", file), rows, ref.path, here)
+            _spans(cast("BinaryIO", file), shard, rows, ref.path, here)
+        except RopewayError as error:
+            error.shard = ref.path
+            here.problems.append(str(error))
+    found.problems += here.problems[:MOST]
+    if len(here.problems) > MOST:
+        found.add(f"and {len(here.problems) - MOST} more problems", shard=ref.path)
+
+
+def _copy(reader: StoreBytes, size: int, file: BinaryIO, advance: Callable[[int], None]) -> str:
+    digest = hashlib.sha256()
+    for start in range(0, size, PIECE):
+        piece = reader.read(0, start, min(size, start + PIECE))
+        digest.update(piece)
+        file.write(piece)
+        advance(len(piece))
+    file.flush()
+    return digest.hexdigest()
+
+
+def _members(file: BinaryIO, rows: pa.Table, shard: str, found: _Findings) -> None:
+    """The tar's members, grouped by key, against the index's rows: same samples, same order, same places."""
+    expected = _expected(rows)
+    seen = set()
+    for key, group in groupby(_parts(file), key=lambda member: member[0]):
+        parts = {part: span for _, part, span in group}
+        if key in seen:
+            found.add("the members of a sample are not adjacent", shard=shard, key=key)
+        elif key not in expected:
+            found.add("sample is in the tar, but not in the index", shard=shard, key=key)
+        elif expected[key] != parts:
+            found.add("index and tar differ in where its parts lie", shard=shard, key=key)
+        seen.add(key)
+    for key in expected.keys() - seen:
+        found.add("sample is in the index, but not in the tar", shard=shard, key=key)
+
+
+def _parts(file: BinaryIO) -> Iterator[tuple[str, str, Span]]:
+    for member in tar.members(file):
+        key, part, _ = tar.split_name(member.name)
+        yield key, part, Span(member.offset, member.length)
+
+
+def _expected(rows: pa.Table) -> dict[str, dict[str, Span]]:
+    parts = [name.removesuffix(".offset") for name in rows.schema.names if name.endswith(".offset")]
+    columns = {
+        part: list(
+            zip(rows.column(f"{part}.offset").to_pylist(), rows.column(f"{part}.length").to_pylist(), strict=True)
+        )
+        for part in parts
+    }
+    return {
+        key: {part: Span(*spans[at]) for part, spans in columns.items() if spans[at][0] is not None}
+        for at, key in enumerate(rows.column("key").to_pylist())
+    }
+
+
+def _spans(file: BinaryIO, shard: Shard, rows: pa.Table, path: str, found: _Findings) -> None:
+    if len(rows) != shard.samples:
+        found.add(f"{len(rows)} index rows, the manifest says {shard.samples} samples", shard=path)
+    wrong = set(rows.column("split").unique().to_pylist()) - {shard.split}
+    if wrong:
+        found.add(f"a shard of split {shard.split} holds samples of {', '.join(sorted(wrong))}", shard=path)
+    content = np.memmap(file, np.uint8, "r")
+    columns = (rows.column(name).to_pylist() for name in ("key", "offset", "length", "crc32c"))
+    for key, offset, length, crc32c in zip(*columns, strict=True):
+        span = content[offset : offset + length]
+        if len(span) != length or google_crc32c.value(span) != crc32c:
+            found.add("crc32c of the sample differs from the index's", shard=path, key=key, offset=offset)

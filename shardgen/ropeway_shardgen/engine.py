@@ -1,0 +1,120 @@
+"""Engines: who packs the shards. An engine takes tasks and gives their summaries, in any order.
+
+`pack_shard` is a pure function of a picklable task, so an engine is a few lines: in this process, in worker processes,
+or on a cluster.
+"""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection
+from typing import Any, TypeAlias
+
+from ropeway.errors import RopewayError
+from ropeway_shardgen.shard import Advance, ShardTask, pack_shard
+from ropeway_shardgen.sidecar import ShardSummary
+
+Engine: TypeAlias = Callable[[Sequence[ShardTask], Advance], Iterator[ShardSummary]]
+"""Packs tasks, telling of its progress; the first error ends it."""
+
+_WORTH_A_POOL = 32 << 20
+"""Bytes. Starting processes takes about a second."""
+
+_POLL = 0.2
+"""Seconds between two looks at the workers' progress."""
+
+
+def local_engine(workers: int) -> Engine:
+    """The engine of this machine: a pool of processes, or this process where a pool would cost more than it saves."""
+
+    def engine(tasks: Sequence[ShardTask], advance: Advance) -> Iterator[ShardSummary]:
+        alone = workers <= 1 or len(tasks) <= 1 or sum(task.shard.size for task in tasks) < _WORTH_A_POOL
+        yield from in_process(tasks, advance) if alone else in_processes(workers)(tasks, advance)
+
+    return engine
+
+
+def in_process(tasks: Sequence[ShardTask], advance: Advance) -> Iterator[ShardSummary]:
+    """Pack one shard after the other in this process."""
+    for task in tasks:
+        yield pack_shard(task, advance)
+
+
+def in_processes(workers: int) -> Engine:
+    """An engine with a pool of freshly started processes; they end when this one does, however it ends."""
+
+    def engine(tasks: Sequence[ShardTask], advance: Advance) -> Iterator[ShardSummary]:
+        context = multiprocessing.get_context("spawn")
+        counters = context.Array("q", 2)
+        pool = ProcessPoolExecutor(min(workers, len(tasks) or 1), context, _start, (counters,))
+        try:
+            yield from _run(pool, workers, tasks, _Progress(counters, advance))
+        except BrokenProcessPool as error:
+            raise RopewayError(
+                "a packing process died; was the machine out of memory? Run the same command to go on"
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    return engine
+
+
+class _Progress:
+    """The workers' counters (samples, bytes), told onwards as what was added since the last look."""
+
+    def __init__(self, counters: Any, advance: Advance) -> None:
+        self._counters, self._advance = counters, advance
+        self._told = (0, 0)
+
+    def look(self) -> None:
+        """Tell what is new."""
+        samples, size = self._counters[:]
+        self._advance(samples - self._told[0], size - self._told[1])
+        self._told = samples, size
+
+
+def _run(
+    pool: ProcessPoolExecutor, workers: int, tasks: Sequence[ShardTask], progress: _Progress
+) -> Iterator[ShardSummary]:
+    """Keep a few tasks waiting per worker: not all of a large plan is pickled at once."""
+    waiting = iter(tasks)
+    running: set[Future[ShardSummary]] = set()
+    while True:
+        while len(running) < 2 * workers and (task := next(waiting, None)) is not None:
+            running.add(pool.submit(_pack, task))
+        if not running:
+            return
+        done, running = wait(running, timeout=_POLL, return_when=FIRST_COMPLETED)
+        progress.look()
+        for future in done:
+            yield future.result()
+
+
+_counters: Any = None
+
+
+def _start(counters: Any) -> None:
+    global _counters  # noqa: PLW0603  the pool's way to hand a worker something shared
+    _counters = counters
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    """A worker whose parent was killed would wait for its next task forever."""
+    connection.wait([sentinel])
+    os._exit(1)
+
+
+def _pack(task: ShardTask) -> ShardSummary:
+    return pack_shard(task, _advance)
+
+
+def _advance(samples: int, size: int) -> None:
+    with _counters.get_lock():
+        _counters[0] += samples
+        _counters[1] += size

@@ -1,0 +1,91 @@
+"""Fields: what is known of a raw sample before its content is read, and the small rules that derive more of them.
+
+A field is a name and a value: a table's column, a named group of a file name, an entry of a file's header. Templates
+such as `"{patient}/{image:05}"` make keys, subjects and file paths of them.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TypeAlias
+
+from ropeway.index import Value
+from ropeway_shardgen.problems import SampleError
+
+Fields: TypeAlias = Mapping[str, Value]
+
+_HOLE = re.compile(r"\{([^{}:]+)(?::0(\d+))?\}")
+
+
+def text(value: Value) -> str | None:
+    """A value as recipes write it: None stays None, `true`/`false`, numbers in their shortest form."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if value is None or isinstance(value, str) else repr(value)
+
+
+def lookup(fields: Fields, name: str) -> Value:
+    """The value of a field.
+
+    Raises:
+        SampleError: there is no such field; the message lists those there are.
+    """
+    if name not in fields:
+        raise SampleError(
+            f"there is no field {name!r}; there is: {', '.join(fields) or 'none'}", reason="missing field"
+        )
+    return fields[name]
+
+
+def holes(template: str) -> list[str]:
+    """Names of the fields that a template needs.
+
+    Raises:
+        ValueError: braces that are not `{field}` or `{field:05}`.
+    """
+    rest = _HOLE.sub("", template)
+    if "{" in rest or "}" in rest:
+        raise ValueError(f"not a template: {template!r} (write {{field}}, or {{field:05}} to fill up with zeros)")
+    return [match[1] for match in _HOLE.finditer(template)]
+
+
+def fill(template: str, fields: Fields) -> str:
+    """A template with its fields filled in.
+
+    Raises:
+        SampleError: a field is not there or empty.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        found = text(lookup(fields, match[1]))
+        if found is None or found == "":
+            raise SampleError(f"field {match[1]!r} is empty, and {template!r} needs it", reason="missing value")
+        return found.zfill(int(match[2])) if match[2] else found
+
+    return _HOLE.sub(value, template)
+
+
+def extract(value: Value, pattern: str, name: str) -> str | None:
+    """The first group of a pattern (or all of its match) in a value; None stays None.
+
+    Raises:
+        SampleError: the pattern does not match.
+    """
+    found = text(value)
+    if found is None:
+        return None
+    match = compiled(pattern).search(found)
+    if match is None:
+        raise SampleError(f"field {name!r}: {found!r} does not match {pattern!r}")
+    return match[1] if match.re.groups else match[0]
+
+
+def matches(fields: Fields, where: Mapping[str, tuple[str, ...]]) -> bool:
+    """Whether every field named in `where` has one of the values given for it."""
+    return all(text(lookup(fields, name)) in values for name, values in where.items())
+
+
+@lru_cache(maxsize=256)
+def compiled(pattern: str) -> re.Pattern[str]:
+    """A regular expression, compiled once."""
+    return re.compile(pattern)

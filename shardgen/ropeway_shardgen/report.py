@@ -1,0 +1,97 @@
+"""What a person sees of a pack: a progress bar while it runs, a short summary when it is done."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ropeway_shardgen.pack import Packed, Watch
+from ropeway_shardgen.plan import Plan
+from ropeway_shardgen.sizes import format_size
+
+
+class Bar(Watch):
+    """A progress bar on stderr: samples, MB/s, time left. Nothing is shown where stderr is no terminal."""
+
+    def __init__(self, console: Console) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f} samples"),
+            TextColumn("{task.fields[speed]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        self._progress = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+        self._task: TaskID | None = None
+        self._bytes = 0
+
+    def __enter__(self) -> "Bar":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def begin(self, plan: Plan, samples: int, size: int) -> None:
+        self._task = self._progress.add_task(plan.recipe.id, total=samples, speed="")
+
+    def advance(self, samples: int, size: int) -> None:
+        if self._task is None:
+            return
+        self._bytes += size
+        task = self._progress.tasks[0]
+        speed = f"{format_size(self._bytes / task.elapsed)}/s" if task.elapsed else ""
+        self._progress.update(self._task, advance=samples, speed=speed)
+
+
+def as_json(packed: Packed, store: str, seconds: float) -> dict[str, Any]:
+    """The summary as one JSON object. `megabytes_per_second` is of shards written, null where nothing was."""
+    found = packed.manifest
+    return {
+        "dataset": found.dataset,
+        "version": found.version,
+        "store": store,
+        "already_published": packed.already_published,
+        "current": packed.current,
+        "samples": found.samples,
+        "shards": len(found.shards),
+        "bytes": found.bytes,
+        "splits": {split.name: split.samples for split in found.splits},
+        "skipped": dict(found.provenance.skipped),
+        "resumed_shards": packed.resumed,
+        "seconds": round(seconds, 3),
+        "megabytes_per_second": None if packed.already_published else round(found.bytes / 1e6 / seconds, 1),
+    }
+
+
+def show(console: Console, packed: Packed, store: str, seconds: float) -> None:
+    """The summary for people."""
+    found = packed.manifest
+    name = f"{found.dataset} {found.version}"
+    if packed.already_published:
+        text = f"[bold]{name}[/] is already published in {store}; nothing to do"
+        console.print(text, highlight=False, soft_wrap=True)
+    else:
+        speed = f"{format_size(found.bytes / seconds)}/s"
+        console.print(
+            f"[bold green]packed[/] [bold]{name}[/]: {found.samples:,} samples in {len(found.shards)} shards, "
+            f"{format_size(found.bytes)}, {seconds:.1f} s ({speed}) → {store}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    for split in found.splits:
+        console.print(f"  {split.name:<6} {split.samples:>10,} samples  {split.subjects:>8,} subjects", highlight=False)
+    if packed.resumed:
+        console.print(f"  {packed.resumed} shards were there from an earlier, unfinished pack", highlight=False)
+    _show_skipped(console, found.provenance.skipped)
+    if not packed.current:
+        console.print("  [yellow]note[/]: a later version is the current one, and stays it", highlight=False)
+
+
+def _show_skipped(console: Console, skipped: Mapping[str, int]) -> None:
+    if skipped:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in skipped.items())
+        console.print(f"  [yellow]left out[/]: {sum(skipped.values()):,} samples ({reasons})", highlight=False)

@@ -1,0 +1,115 @@
+"""Sidecars: what is known of a finished shard, kept beside it until the version is published.
+
+`<dataset>/<version>/.packing/<shard>.parquet` holds the shard's index rows and, in its schema's metadata, its checksum
+and what its parts have in common. A sidecar is written after its shard, so its presence means: this shard is done.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import msgspec
+import pyarrow as pa
+
+from ropeway import index
+from ropeway.errors import FormatError
+from ropeway.manifest import Part, Shard, SplitName, object_path
+from ropeway.stores import Store
+from ropeway_shardgen.adapters import Payload
+from ropeway_shardgen.recipe import PartRule
+
+_NAME = b"ropeway.shard"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardSummary:
+    """One finished shard. `parts` are in the recipe's order; those that none of its samples has are left out."""
+
+    name: str
+    split: SplitName
+    bytes: int
+    samples: int
+    sha256: str
+    parts: tuple[Part, ...]
+    skipped: Mapping[str, int]
+    """Samples left out while packing it, by reason."""
+
+    def as_shard(self, version: str) -> Shard:
+        """The shard as a manifest names it."""
+        return Shard(path=f"{version}/{self.name}", split=self.split, bytes=self.bytes, samples=self.samples,
+                     sha256=self.sha256)  # fmt: skip
+
+
+def folder(dataset: str, version: str) -> str:
+    """Where a version's sidecars lie."""
+    return object_path(dataset, f"{version}/.packing")
+
+
+def path(dataset: str, version: str, shard: str) -> str:
+    """Where a shard's sidecar lies."""
+    return f"{folder(dataset, version)}/{shard}.parquet"
+
+
+def write(store: Store, path: str, summary: ShardSummary, rows: pa.Table) -> None:
+    """Put a sidecar into the store."""
+    words = {_NAME: msgspec.json.encode(summary)}
+    store.put(path, index.encode([rows.replace_schema_metadata(words)]))
+
+
+def read(store: Store, path: str) -> tuple[ShardSummary, pa.Table]:
+    """A sidecar's summary and index rows.
+
+    Raises:
+        NotFound: there is none.
+        FormatError: it is not a sidecar.
+    """
+    data, _ = store.load(path)
+    rows = index.decode(data, url=f"{store.url}/{path}")
+    try:
+        summary = msgspec.json.decode((rows.schema.metadata or {}).get(_NAME, b""), type=ShardSummary)
+    except msgspec.MsgspecError as error:
+        raise FormatError(f"not a sidecar: {error}", url=f"{store.url}/{path}") from error
+    return summary, rows.replace_schema_metadata(None)
+
+
+def part_of(name: str, rule: PartRule, payload: Payload) -> Part:
+    """What one sample says of a part."""
+    return Part(
+        name=name,
+        kind=rule.kind,
+        format=payload.format,
+        dtype=payload.dtype,
+        shape=payload.shape,
+        axes=payload.axes,
+        units=payload.units,
+        sampling_rate=payload.sampling_rate,
+        channels=payload.channels,
+        samples=1,
+    )
+
+
+def merged(one: Part | None, other: Part) -> Part:
+    """What two descriptions of a part have in common; what differs becomes null or empty.
+
+    Where formats differ, each sample's member name tells which it is.
+    """
+    if one is None:
+        return other
+    return replace(
+        one,
+        format=one.format if one.format == other.format else "",
+        dtype=one.dtype if one.dtype == other.dtype else None,
+        shape=_common_shape(one.shape, other.shape),
+        axes=one.axes if one.axes == other.axes else (),
+        units=one.units if one.units == other.units else "",
+        sampling_rate=one.sampling_rate if one.sampling_rate == other.sampling_rate else None,
+        channels=one.channels if one.channels == other.channels else (),
+        samples=one.samples + other.samples,
+    )
+
+
+def _common_shape(
+    one: tuple[int | None, ...] | None, other: tuple[int | None, ...] | None
+) -> tuple[int | None, ...] | None:
+    if one is None or other is None or len(one) != len(other):
+        return None
+    return tuple(a if a == b else None for a, b in zip(one, other, strict=True))

@@ -1,0 +1,59 @@
+"""Which split a sample is in, and the check that no subject is in two."""
+
+from collections.abc import Iterable
+
+from ropeway.manifest import SPLITS, SplitName
+from ropeway_shardgen.fields import Fields, fill, lookup, text
+from ropeway_shardgen.problems import SampleError
+from ropeway_shardgen.pseudonyms import fraction
+from ropeway_shardgen.recipe import ColumnSplit, GroupSplit, Recipe, SubjectHash
+
+
+def split_of(recipe: Recipe, fields: Fields, subject: str | None, key: str) -> SplitName:
+    """The split of a sample, by the recipe's rule.
+
+    Raises:
+        SampleError: the rule has no answer for it.
+    """
+    rule = recipe.split
+    match rule:
+        case SubjectHash():
+            return _by_hash(rule, fill(rule.by, fields) if rule.by else subject or key)
+        case ColumnSplit():
+            found = text(lookup(fields, rule.from_))
+            if found is None or found not in rule.map:
+                raise SampleError(
+                    f"split {found!r} in field {rule.from_!r} is none of: {', '.join(rule.map)}",
+                    reason="no split",
+                    key=key,
+                )
+            return rule.map[found]
+        case GroupSplit():
+            found = text(lookup(fields, rule.from_))
+            for split in SPLITS:
+                if found in getattr(rule, split):
+                    return split
+            raise SampleError(f"{rule.from_} {found!r} is listed for no split", reason="no split", key=key)
+
+
+def _by_hash(rule: SubjectHash, group: str) -> SplitName:
+    used: list[SplitName] = [split for split in SPLITS if rule.fractions.get(split, 0) > 0]
+    at, end = fraction(group, seed=rule.seed), 0.0
+    for split in used:
+        end += rule.fractions[split]
+        if at < end:
+            return split
+    return used[-1]
+
+
+def leaks(samples: Iterable[tuple[str | None, SplitName]]) -> list[str]:
+    """One problem for each subject (by its pseudonym) that is in more than one split."""
+    splits: dict[str, set[SplitName]] = {}
+    for subject, split in samples:
+        if subject is not None:
+            splits.setdefault(subject, set()).add(split)
+    return [
+        f"subject {subject} is in the splits {' and '.join(split for split in SPLITS if split in found)}"
+        for subject, found in sorted(splits.items())
+        if len(found) > 1
+    ]

@@ -1,0 +1,97 @@
+"""Which ranges are read, how often, and how much is held meanwhile."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ropeway.fetch import fetched
+from ropeway.order import Shuffled
+from ropeway.plan import coalesce
+from ropeway.samples import Samples
+from ropeway.steps import Batching
+from ropeway.world import World
+from test_order import table
+
+lengths = st.lists(st.integers(1, 30).map(lambda blocks: 512 * blocks), min_size=1, max_size=120)
+
+
+class Reader:
+    """Shards whose bytes count up, and a log of what was read."""
+
+    def __init__(self) -> None:
+        self.reads: list[tuple[int, int, int]] = []
+
+    def read(self, shard: int, start: int, stop: int) -> memoryview:
+        self.reads.append((shard, start, stop))
+        return memoryview((np.arange(start, stop) % 251).astype(np.uint8)).cast("B")
+
+    def map(self, shard: int) -> memoryview | None:
+        return None
+
+
+def expected(samples: Samples, row: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    start = int(samples.offset[row])
+    return (np.arange(start, start + int(samples.length[row])) % 251).astype(np.uint8)
+
+
+@given(lengths, st.integers(1, 50), st.integers(0, 4096), st.integers(1, 40_000), st.data())
+def test_coalesced_ranges_cover_each_row_once(
+    sizes: list[int], per_shard: int, gap: int, most: int, data: st.DataObject
+) -> None:
+    samples = table(sizes, per_shard)
+    rows = np.array(data.draw(st.lists(st.integers(0, len(sizes) - 1), unique=True, min_size=1)))
+    reads = coalesce(samples, rows, max_gap=gap, max_request=most)
+    assert sorted(row for read in reads for row in read.rows) == sorted(rows)
+    for read in reads:
+        assert set(samples.shard[read.rows]) == {read.shard}
+        assert read.start == samples.offset[read.rows].min()
+        assert read.stop == (samples.offset[read.rows] + samples.length[read.rows]).max()
+        assert read.stop - read.start <= most or len(read.rows) == 1
+        gaps = samples.offset[read.rows[1:]] - samples.offset[read.rows[:-1]] - samples.length[read.rows[:-1]]
+        assert (gaps <= gap).all()
+
+
+@given(lengths, st.integers(1, 50), st.sampled_from([1, 2, 4]), st.sampled_from(["drop", "pad", "wrap"]))
+def test_fetched_spans_are_the_right_bytes_and_each_is_read_once(
+    sizes: list[int], per_shard: int, world: int, tail: str
+) -> None:
+    samples = table(sizes, per_shard)
+    order = Shuffled(lanes=4, window=2, block_bytes=4096).epoch(samples, 0, 0)
+    total: Counter[tuple[int, int]] = Counter()
+    for rank in range(world):
+        reader = Reader()
+        batching = Batching(8, World(rank, world), tail)  # type: ignore[arg-type]
+        steps = batching.steps(order, 0)
+        for step, spans in fetched(steps, samples, reader, memory=1, requests=2):
+            for row, span in zip(step.rows, spans, strict=True):
+                assert np.array_equal(span, expected(samples, row))
+        for shard, start, stop in reader.reads:
+            total.update((shard, at) for at in range(start, stop, 512))
+    if tail == "pad" and len(sizes) % 8 == 0:
+        assert set(total.values()) == {1}
+
+
+@pytest.mark.parametrize("world", [1, 4])
+def test_a_rank_reads_what_it_delivers_in_few_requests(world: int) -> None:
+    samples = table(np.full(20_000, 24_576), per_shard=5000)  # 490 MB
+    order = Shuffled(lanes=48, window=4)
+    for rank in range(world):
+        reader = Reader()
+        delivered = 0
+        steps = Batching(256, World(rank, world), "drop").steps(order.epoch(samples, 0, 0), 0)
+        for _, spans in fetched(steps, samples, reader, memory=64 << 20, requests=4):
+            delivered += sum(map(len, spans))
+        read = sum(stop - start for _, start, stop in reader.reads)
+        assert read <= 1.05 * delivered
+        assert len(reader.reads) <= delivered / order.block_size(samples) * 2 + 48
+
+
+def test_a_small_view_is_read_in_a_few_large_requests() -> None:
+    samples = table(np.full(500, 4096))
+    reader = Reader()
+    steps = Batching(16, World(), "pad").steps(Shuffled().epoch(samples, 0, 0), 0)
+    assert sum(len(spans) for _, spans in fetched(steps, samples, reader, memory=1 << 30, requests=4)) == 512
+    assert len(reader.reads) <= 3

@@ -1,0 +1,252 @@
+"""StreamingLoader and StreamingDataset over published datasets: content, exactly once, elastic, resume, damage."""
+
+import json
+import threading
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+import packed
+import ropeway
+from ropeway.errors import ChecksumError, FormatError, StateError, StoreError, UsageError
+from ropeway.stores import open_store
+from ropeway.view import View
+
+N = 103
+
+
+@pytest.fixture(params=["local", "memory"])
+def view(request: pytest.FixtureRequest, tmp_path: Path) -> View:
+    """A view over mapped files, and one over a store that is read by range."""
+    url = str(tmp_path) if request.param == "local" else f"memory://{tmp_path.name}"
+    packed.publish(open_store(url), samples=N, lacks=[5, 17])
+    return ropeway.connect(url).query(split="train")
+
+
+def keys(batches: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """The real keys of each batch."""
+    return [
+        [key for key, real in zip(b["__key__"], b.get("__mask__", [True] * len(b["__key__"])), strict=True) if real]
+        for b in batches
+    ]
+
+
+def world_run(
+    view: View, size: int, *, state: dict[str, Any] | None = None, stop: int | None = None, **options: Any
+) -> tuple[list[list[str]], dict[str, Any]]:
+    """The keys of each global batch of one epoch over a whole world, and the state after it."""
+    shares, states = [], []
+    for rank in range(size):
+        loader = ropeway.StreamingLoader(view, global_batch_size=12, tail="pad", rank=rank, world_size=size, **options)
+        if state is not None:
+            loader.load_state_dict(state)
+        batches = []
+        for batch in loader:
+            batches.append(batch)
+            if len(batches) == stop:
+                break
+        shares.append(keys(batches))
+        states.append(loader.state_dict())
+    assert all(one == states[0] for one in states)
+    return [sorted(chain.from_iterable(step)) for step in zip(*shares, strict=True)], states[0]
+
+
+def test_a_batch_holds_what_was_packed(view: View) -> None:
+    loader = ropeway.StreamingLoader(view, 10, tail="pad")
+    batches = list(loader)
+    assert len(batches) == len(loader) == 11
+    for batch in batches:
+        numbers = torch.tensor([int(key[1:]) for key in batch["__key__"]])
+        assert batch["x"].shape == (10, 3, 5)
+        assert batch["x"].dtype == torch.int16
+        assert (batch["x"] == numbers[:, None, None]).all()
+        assert batch["task.cls"].dtype == torch.int64
+        assert (batch["task.cls"] == numbers % 3).all()
+        for number, note, present in zip(numbers, batch["note"], batch["__present__"]["note"], strict=True):
+            assert present == (note is not None) == (number not in (5, 17))
+            assert note in (None, f"sample {number}")
+    assert [int(batch["__mask__"].sum()) for batch in batches] == [10] * 10 + [3]
+
+
+def test_exactly_once_and_the_same_global_batches_in_every_world(view: View) -> None:
+    alone, _ = world_run(view, 1)
+    assert sorted(chain.from_iterable(alone)) == [f"k{i:06d}" for i in range(N)]
+    for size in (2, 3, 4, 6, 12):
+        assert world_run(view, size)[0] == alone
+    assert world_run(view, 2, seed=1)[0] != alone
+
+
+@pytest.mark.parametrize("sizes", [(1, 4, 3), (6, 1, 2), (4, 4, 12)])
+def test_two_interruptions_and_resizes_lose_and_repeat_nothing(view: View, sizes: tuple[int, int, int]) -> None:
+    alone, _ = world_run(view, 1)
+    first, state = world_run(view, sizes[0], stop=3)
+    second, state = world_run(view, sizes[1], state=json.loads(json.dumps(state)), stop=2)
+    third, state = world_run(view, sizes[2], state=json.loads(json.dumps(state)))
+    assert first + second + third == alone
+    assert (state["epoch"], state["position"]) == (1, 0)
+    assert world_run(view, 2, state=state)[0] != alone
+
+
+def test_a_state_carries_the_seed_and_refuses_other_views_and_orders(view: View, tmp_path: Path) -> None:
+    saved = ropeway.StreamingLoader(view, 10, seed=3).state_dict()
+    other = ropeway.StreamingLoader(view, 10, seed=4)
+    other.load_state_dict(saved)
+    assert keys(list(other)) == keys(list(ropeway.StreamingLoader(view, 10, seed=3)))
+    with pytest.raises(StateError, match="order"):
+        ropeway.StreamingLoader(view, 10, order=ropeway.Sequential()).load_state_dict(saved)
+    packed.publish(open_store(tmp_path / "other"), samples=N)
+    stranger = ropeway.connect(str(tmp_path / "other")).query(where="age > 10")
+    with pytest.raises(StateError, match="query the same view again"):
+        ropeway.StreamingLoader(stranger, 10).load_state_dict(saved)
+
+
+def test_every_iteration_is_a_new_epoch(view: View) -> None:
+    loader = ropeway.StreamingLoader(view, 10)
+    first, second = keys(list(loader)), keys(list(loader))
+    assert first != second
+    next(iter(loader))  # a look at the third
+    assert loader.state_dict()["position"] == 10
+    third_begun, fourth = loader.epoch, keys(list(loader))
+    assert (third_begun, loader.epoch) == (2, 4)
+    loader.set_epoch(0)
+    assert keys(list(loader)) == first
+    assert fourth not in (first, second)
+
+
+def test_keys_and_labels_alone_read_no_shard(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(View, "reader", lambda self: pytest.fail("a shard was opened"))
+    for batch in ropeway.StreamingLoader(view, 10, parts=[]):
+        assert set(batch) == {"__key__", "task.cls"}
+
+
+def test_sequential_order_is_storage_order(view: View) -> None:
+    loader = ropeway.StreamingLoader(view, 10, order=ropeway.Sequential(), tail="pad", parts=["x"])
+    assert list(chain.from_iterable(keys(list(loader)))) == [f"k{i:06d}" for i in range(N)]
+
+
+def test_own_decoders_by_part_and_format(view: View) -> None:
+    decoders = {"x": len, "txt": lambda content: np.zeros(2)}
+    batch = next(iter(ropeway.StreamingLoader(view, 10, decoders=decoders)))
+    assert all(isinstance(size, int) for size in batch["x"])
+    with pytest.raises(UsageError, match="no part 'y' in this view; there is: x, note"):
+        ropeway.StreamingLoader(view, 10, parts=["y"])
+
+
+def test_arguments_that_do_not_fit_say_what_would(view: View) -> None:
+    for options, problem in (
+        ({}, "give one of batch_size"),
+        ({"batch_size": 4, "global_batch_size": 4}, "give one of batch_size"),
+        ({"batch_size": 4, "rank": 1}, "both rank= and world_size="),
+        ({"batch_size": 200}, "fewer than one global batch of 200"),
+        ({"global_batch_size": 10, "rank": 0, "world_size": 4}, "nearest world sizes that do are 2 or 5"),
+    ):
+        with pytest.raises(UsageError, match=problem):
+            ropeway.StreamingLoader(view, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("workers", [0, 1, 3])
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_worker_processes_give_the_loaders_batches(tmp_path: Path, workers: int, start: str) -> None:
+    packed.publish(open_store(tmp_path), samples=N)
+    view = ropeway.connect(str(tmp_path)).query()
+    expected = list(ropeway.StreamingLoader(view, 10, tail="pad"))
+    dataset = ropeway.StreamingDataset(view, 10, tail="pad")
+    context = start if workers else None
+    batches = list(DataLoader(dataset, batch_size=None, num_workers=workers, multiprocessing_context=context))
+    assert keys(batches) == keys(expected)
+    assert all(torch.equal(a["x"], b["x"]) for a, b in zip(batches, expected, strict=True))
+
+
+def test_dataset_resumes_with_other_workers(view: View) -> None:
+    whole = keys(list(ropeway.StreamingLoader(view, 10, tail="pad")))
+    first = ropeway.StreamingDataset(view, 10, tail="pad")
+    begun = iter(DataLoader(first, batch_size=None))
+    head = keys([next(begun) for _ in range(4)])
+    rest = ropeway.StreamingDataset(view, 10, tail="pad")
+    rest.load_state_dict(first.state_dict())
+    assert head + keys(list(DataLoader(rest, batch_size=None))) == whole
+
+
+def test_dataset_state_with_workers_counts_only_what_is_told(tmp_path: Path) -> None:
+    packed.publish(open_store(tmp_path), samples=N)
+    view = ropeway.connect(str(tmp_path)).query()
+    dataset = ropeway.StreamingDataset(view, 10)
+    begun = iter(DataLoader(dataset, batch_size=None, num_workers=2, prefetch_factor=4))
+    head = keys([next(begun) for _ in range(3)])
+    del begun
+    with pytest.raises(UsageError, match=r"state_dict\(steps="):
+        dataset.state_dict()
+    rest = ropeway.StreamingDataset(view, 10)
+    rest.load_state_dict(dataset.state_dict(steps=3))
+    assert head + keys(list(rest)) == keys(list(ropeway.StreamingLoader(view, 10)))
+
+
+def damage(url: str, shard: int, offset: int) -> None:
+    store = open_store(url)
+    path = f"d/{packed.VERSION}/train-{shard:06d}.tar"
+    content = bytearray(store.read(path))
+    content[offset] ^= 0x10
+    store.put(path, bytes(content))
+
+
+def test_damage_is_found_and_named(view: View, tmp_path: Path) -> None:
+    url = str(tmp_path) if (tmp_path / "d").exists() else f"memory://{tmp_path.name}"
+    damage(url, 1, 600)  # a content byte of the second shard's first sample, k000040
+    with pytest.raises(ChecksumError, match=r"crc32c differs.*train-000001\.tar, key k000040, offset 0"):
+        list(ropeway.StreamingLoader(view, 10))
+
+
+def test_a_missing_shard_is_named(view: View, tmp_path: Path) -> None:
+    url = str(tmp_path) if (tmp_path / "d").exists() else f"memory://{tmp_path.name}"
+    open_store(url).delete(f"d/{packed.VERSION}/train-000001.tar")
+    with pytest.raises(StoreError, match=r"no such object.*train-000001\.tar"):
+        list(ropeway.StreamingLoader(view, 10))
+
+
+def test_content_that_does_not_decode_names_the_sample(view: View) -> None:
+    def broken(content: memoryview) -> object:
+        raise ValueError("no good")
+
+    with pytest.raises(FormatError, match=r"npy content does not decode: no good \[dataset d, shard .*, key k"):
+        list(ropeway.StreamingLoader(view, 10, decoders={"x": broken}))
+
+
+def test_threads_end_with_a_half_read_epoch(view: View) -> None:
+    before = threading.active_count()
+    loader = ropeway.StreamingLoader(view, 4)
+    iteration = iter(loader)
+    next(iteration)
+    assert threading.active_count() > before
+    iteration.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+
+
+def test_stats_count_what_was_given(view: View) -> None:
+    loader = ropeway.StreamingLoader(view, 10)
+    list(loader)
+    stats = loader.stats()
+    assert (stats.samples, stats.batches) == (100, 10)
+    assert 0 < stats.data_wait <= 1
+    assert stats.bytes > 100 * 30
+    assert stats.samples_per_second > 0
+
+
+def test_several_datasets_name_theirs(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    packed.publish(store, "one", samples=20)
+    packed.publish(store, "two", samples=30)
+    view = ropeway.connect(str(tmp_path)).query(where="age < 25")
+    names = []
+    for batch in ropeway.StreamingLoader(view, 9, tail="pad"):
+        pairs = zip(batch["__dataset__"], batch["__key__"], strict=True)
+        names += [pair for pair, real in zip(pairs, batch["__mask__"], strict=True) if real]
+    assert sorted(names) == sorted(
+        [("one", f"k{i:06d}") for i in range(20)] + [("two", f"k{i:06d}") for i in range(25)]
+    )
