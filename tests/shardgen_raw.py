@@ -73,8 +73,9 @@ def png(number: int, side: int = 24) -> bytes:
     lines = b"".join(
         b"\0" + bytes((number * 7 + y * side + x) % 256 for x in range(side)) for y in range(side)
     )  # fmt: skip
-    stored = b"\x78\x01\x01" + struct.pack("<HH", len(lines), len(lines) ^ 0xFFFF) + lines
-    stream = stored + struct.pack(">I", zlib.adler32(lines))
+    runs = [lines[at : at + 0xFFFF] for at in range(0, len(lines), 0xFFFF)]
+    blocks = [struct.pack("<BHH", run is runs[-1], len(run), len(run) ^ 0xFFFF) + run for run in runs]
+    stream = b"\x78\x01" + b"".join(blocks) + struct.pack(">I", zlib.adler32(lines))
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from shardgen_raw import recipe, row, write_raw, write_table
 
 from ropeway.errors import SourceError
 from ropeway_shardgen.plan import Settings, inspect, make_plan
+from shardgen_raw import recipe, row, write_raw, write_table
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_links_and_paths_out_of_the_root(root: Path, tmp_path: Path) -> None:
 def test_a_ragged_row(root: Path) -> None:
     with (root / "samples.csv").open("a") as table:
         table.write("0060,P30\n")
-    with pytest.raises(SourceError, match="row 61 of samples.csv has 2 cells, the header 5"):
+    with pytest.raises(SourceError, match=r"row 61 of samples\.csv has 2 cells, the header 5"):
         make_plan(recipe(), root)
 
 
@@ -182,10 +182,10 @@ def test_tables_of_other_kinds(root: Path, name: str) -> None:
 def test_a_table_that_cannot_be_read(root: Path) -> None:
     whole = gzip.compress((root / "samples.csv").read_bytes())
     (root / "samples.csv.gz").write_bytes(whole[:-20])
-    with pytest.raises(SourceError, match="table samples.csv.gz cannot be read"):
+    with pytest.raises(SourceError, match=r"table samples\.csv\.gz cannot be read"):
         make_plan(recipe(("samples.csv", "samples.csv.gz")), root)
     (root / "samples.csv").write_bytes(b"image,patient,age,sex,finding\n\xff,P,1,F,0\n")
-    with pytest.raises(SourceError, match="table samples.csv cannot be read"):
+    with pytest.raises(SourceError, match=r"table samples\.csv cannot be read"):
         make_plan(recipe(), root)
 
 

@@ -4,13 +4,14 @@ import pickle
 from pathlib import Path
 
 import pytest
-from shardgen_raw import RECIPE, recipe
 
 from ropeway.errors import RecipeError, UsageError
+from ropeway.index import Value
 from ropeway_shardgen.fields import fill, holes
 from ropeway_shardgen.problems import SampleError
 from ropeway_shardgen.recipe import available, load
 from ropeway_shardgen.sizes import format_size, parse_size
+from shardgen_raw import RECIPE, recipe
 
 
 def test_built_in_recipes_are_well_formed_and_named_after_their_files() -> None:
@@ -31,7 +32,7 @@ def test_a_recipe_survives_pickling() -> None:
 def test_unknown_recipe_suggests() -> None:
     with pytest.raises(RecipeError, match="no recipe 'pbmc86k': did you mean 'pbmc68k'"):
         load("pbmc86k")
-    with pytest.raises(RecipeError, match="no recipe '../x'"):
+    with pytest.raises(RecipeError, match=r"no recipe '\.\./x'"):
         load("../x")
 
 
@@ -50,7 +51,7 @@ def test_missing_file_and_broken_toml(tmp_path: Path) -> None:
         ('table = "samples.csv"', 'tabel = "samples.csv"', r"source: unknown key `tabel`"),
         ('access = "open"', 'access = "public"', r"card\.access: Invalid enum value 'public'"),
         ('adapter = "image"', 'adapter = "jpeg"', r"parts\.image\.adapter: no adapter 'jpeg'; there is: image"),
-        ("columns = [", "column = [", r"parts\.covariates\.options: Object"),
+        ("columns = [", "column = [", r"parts\.covariates\.options: (unknown key `column`|missing)"),
         ('id = "tiny"', 'id = "Tiny"', "id: not a dataset id"),
         ('key = "{image}"', 'key = "{image"', "key: not a template"),
         ('shard_size = "64KiB"', 'shard_size = "big"', "shard_size: not a size"),
@@ -62,7 +63,9 @@ def test_missing_file_and_broken_toml(tmp_path: Path) -> None:
         ("\nwidth =", '\n"image width" =', "a column's name is letters"),
         ("\nwidth =", "\nAge =", "'age' is there twice"),
         ('table = "samples.csv"', 'table = "samples.csv"\nfiles = ["*"]', "give either a table or files"),
-        ('rule = "subject-hash"', 'rule = "random"', r"split: Invalid value 'random'"),
+        ('rule = "subject-hash"', 'rule = "random"', r"split\.rule: Invalid value 'random'"),
+        ('kind = "image"', 'kind = "picture"', r"parts\.image\.kind: Invalid enum value 'picture'"),
+        ('from = "sex", type', 'form = "sex", type', r"meta\.sex: unknown key `form`"),
         ("[parts.image]", "[parts.Image]", r"parts\.Image: not a part name"),
     ],
 )
@@ -78,7 +81,7 @@ def test_a_user_s_file_is_a_recipe(tmp_path: Path) -> None:
 
 
 def test_templates() -> None:
-    fields = {"patient": "P 1", "image": 7, "empty": None, "ph.ecog": 1.0}
+    fields: dict[str, Value] = {"patient": "P 1", "image": 7, "empty": None, "ph.ecog": 1.0}
     assert fill("{patient}/{image:04}", fields) == "P 1/0007"
     assert fill("{ph.ecog}", fields) == "1.0"
     assert holes("{patient}/{image:04}") == ["patient", "image"]

@@ -10,11 +10,13 @@ from ropeway import manifest as manifests
 from ropeway import samples
 from ropeway.engine import Engine, Selection
 from ropeway.errors import NotFound, UsageError
+from ropeway.index import Value
 from ropeway.manifest import Access, Manifest, Task
 from ropeway.query import Query, Scalar
 from ropeway.samples import Samples
 from ropeway.shard_bytes import ShardBytes, StoreBytes
 from ropeway.stores import Store, open_store
+from ropeway.tar import Span
 from ropeway.view import View, ViewInfo
 
 Stats = list[dict[str, Scalar | None]]
@@ -47,6 +49,27 @@ class TaskInfo:
 
     task: Task
     datasets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleInfo:
+    """What the index says of one sample.
+
+    Attributes:
+        shard: path of its shard, as the manifest names it.
+        span: its whole span in the shard, in bytes.
+        parts: the span of each part's content.
+        labels: per task, the class name, the list of class names, the number, or None where it is unlabelled.
+    """
+
+    key: str
+    split: str
+    subject: str | None
+    shard: str
+    span: Span
+    parts: Mapping[str, Span]
+    labels: Mapping[str, str | float | list[str] | None]
+    meta: Mapping[str, Value]
 
 
 class Catalog(Protocol):
@@ -156,7 +179,7 @@ class StoreCatalog:
         where: str | None = None,
         datasets: Sequence[str] | None = None,
     ) -> Stats:
-        asked = Query(task=task, split=split, where=where, datasets=_tuple(datasets))
+        asked = Query(task=task, split=split, where=where, datasets=as_tuple(datasets))
         return self._engine.stats(by, asked, self.current())
 
     def query(
@@ -171,7 +194,7 @@ class StoreCatalog:
         parts: Sequence[str] = (),
     ) -> View:
         return self.select(
-            Query(task=task, split=split, where=where, datasets=_tuple(datasets), domain=domain, modality=modality,
+            Query(task=task, split=split, where=where, datasets=as_tuple(datasets), domain=domain, modality=modality,
                   parts=tuple(parts))
         )  # fmt: skip
 
@@ -188,6 +211,29 @@ class StoreCatalog:
         if view_id not in self._views:
             raise NotFound(f"no view {view_id}: ask for it with a query first", url=self.store.url)
         return self._views[view_id]
+
+    def sample(self, manifest: Manifest, key: str) -> SampleInfo:
+        """One sample of a dataset version.
+
+        Raises:
+            NotFound: there is none of that key.
+        """
+        row = self._engine.sample(manifest, key)
+        spans = {
+            part.name: Span(row[f"{part.name}.offset"], row[f"{part.name}.length"])
+            for part in manifest.parts
+            if row[f"{part.name}.offset"] is not None
+        }
+        return SampleInfo(
+            key=row["key"],
+            split=row["split"],
+            subject=row["subject"],
+            shard=row["shard"],
+            span=Span(row["offset"], row["length"]),
+            parts=spans,
+            labels={task.id: task.named(row[f"task.{task.id}"]) for task in manifest.tasks},
+            meta={name.removeprefix("meta."): row[name] for name in row if name.startswith("meta.")},
+        )
 
     def current(self) -> list[Manifest]:
         """The manifests of all datasets in their current versions, by dataset id."""
@@ -262,7 +308,8 @@ def list_tasks(current: Sequence[Manifest]) -> list[TaskInfo]:
     ]
 
 
-def _tuple(names: Sequence[str] | None) -> tuple[str, ...] | None:
+def as_tuple(names: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Dataset ids as a query holds them."""
     if isinstance(names, str):
         raise UsageError(f"datasets is a list of ids, not one text: write datasets=[{names!r}]")
     return None if names is None else tuple(names)
@@ -274,5 +321,3 @@ def _same(table: Samples) -> Samples:
 
 def _reach(store: Store, table: Samples) -> ShardBytes:
     return StoreBytes(store, table.shards)
-
-

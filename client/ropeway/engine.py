@@ -14,7 +14,7 @@ import pyarrow as pa
 from sqlglot import expressions as exp
 
 from ropeway import index, query, samples
-from ropeway.errors import QueryError
+from ropeway.errors import NotFound, QueryError
 from ropeway.manifest import Manifest, Part, Task, object_path
 from ropeway.query import Column, Dialect, Query, Scalar
 from ropeway.samples import Samples, ShardRef
@@ -68,7 +68,9 @@ class Indexed:
     def names(self, task: Task | None) -> set[str]:
         """Every column a filter or a statistic can name here."""
         meta = {name.removeprefix("meta.") for name in self.rows.schema.names if name.startswith("meta.")}
-        return {*_DATASET_COLUMNS, *_ROW_COLUMNS, *meta} | ({"label"} if task and self.manifest.task(task.id) else set())
+        return {*_DATASET_COLUMNS, *_ROW_COLUMNS, *meta} | (
+            {"label"} if task and self.manifest.task(task.id) else set()
+        )
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,20 @@ class Engine:
         ]
         return sorted(rows, key=lambda row: (-int(row["samples"] or 0), [str(row[name]) for name in by]))
 
+    def sample(self, manifest: Manifest, key: str) -> dict[str, Any]:
+        """The index row of one sample, by column.
+
+        Raises:
+            NotFound: this version has no such sample.
+        """
+        with self._cursor(self._load(manifest)) as cursor:
+            found = cursor.execute("SELECT * EXCLUDE (row) FROM rows WHERE key = ?", [key])
+            names = [column[0] for column in found.description]
+            row = found.fetchone()
+        if row is None:
+            raise NotFound("no such sample", dataset=manifest.dataset, key=key)
+        return dict(zip(names, row, strict=True))
+
     def _groups(self, indexed: Indexed, by: Sequence[str], task: Task | None, where: str,
                 params: list[Scalar]) -> Iterable[tuple[Any, ...]]:  # fmt: skip
         selected = []
@@ -268,6 +284,8 @@ def _candidates(asked: Query, manifests: Sequence[Manifest]) -> list[Manifest]:
         and (asked.domain is None or manifest.card.domain == asked.domain)
         and (asked.modality is None or asked.modality in manifest.card.modalities)
     ]
+    if not manifests:
+        raise QueryError("the store holds no dataset: pack one first")
     if not chosen:
         raise QueryError(f"no dataset matches: {describe(asked)}")
     return chosen
@@ -339,4 +357,3 @@ def _quote(text: str) -> str:
 
 def _identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-

@@ -6,7 +6,7 @@ are equal bytes. A manifest is written last and only if absent, so its presence 
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -79,6 +79,14 @@ class Task:
     classes: tuple[str, ...] = ()
     units: str = ""
     description: str = ""
+
+    def named(self, label: int | float | Sequence[int] | None) -> str | float | list[str] | None:
+        """A stored label by class name; numbers and None stay as they are."""
+        if label is None or not self.classes:
+            return label  # type: ignore[return-value]
+        if isinstance(label, Sequence):
+            return [self.classes[number] for number in label]
+        return self.classes[int(label)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,4 +278,3 @@ def object_path(dataset: str, path: str) -> str:
 def is_url(path: str) -> bool:
     """Whether a shard's path is the absolute URL of an adopted shard."""
     return bool(_URL.match(path))
-

@@ -3,8 +3,8 @@
 Rows are in storage order: by dataset, then shard, then offset. A row's number is what the order permutes.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -97,24 +97,38 @@ def from_index(rows: pa.Table, shards: Sequence[Shard], refs: Sequence[ShardRef]
 
 
 def concat(pieces: Sequence[Samples]) -> Samples:
-    """Pieces with the same parts and tasks, one after the other; their shard tables are joined."""
-    first = pieces[0]
+    """Samples of several datasets, one after the other: their shard tables are joined."""
     starts = np.cumsum([0, *(len(piece.shards) for piece in pieces)])
+    shards = tuple(ref for piece in pieces for ref in piece.shards)
+    return stack(
+        [
+            replace(piece, shards=shards, shard=piece.shard + np.int32(start))
+            for piece, start in zip(pieces, starts, strict=False)
+        ]
+    )
+
+
+def stack(pieces: Sequence[Samples]) -> Samples:
+    """Pieces with the same shard table, parts and tasks, one after the other."""
+    first = pieces[0]
+    if len(pieces) == 1:
+        return first
+
+    def joined(column: Callable[[Samples], Array]) -> Array:
+        return np.concatenate([column(piece) for piece in pieces])
+
     return Samples(
-        shards=tuple(ref for piece in pieces for ref in piece.shards),
-        shard=np.concatenate([piece.shard + np.int32(start) for piece, start in zip(pieces, starts, strict=False)]),
-        offset=np.concatenate([piece.offset for piece in pieces]),
-        length=np.concatenate([piece.length for piece in pieces]),
-        crc32c=np.concatenate([piece.crc32c for piece in pieces]),
+        shards=first.shards,
+        shard=joined(lambda piece: piece.shard),
+        offset=joined(lambda piece: piece.offset),
+        length=joined(lambda piece: piece.length),
+        crc32c=joined(lambda piece: piece.crc32c),
         keys=pa.concat_arrays([piece.keys for piece in pieces]),
         parts={
-            part: (
-                np.concatenate([piece.parts[part][0] for piece in pieces]),
-                np.concatenate([piece.parts[part][1] for piece in pieces]),
-            )
+            part: (joined(lambda piece: piece.parts[part][0]), joined(lambda piece: piece.parts[part][1]))
             for part in first.parts
         },
-        labels={task: np.concatenate([piece.labels[task] for piece in pieces]) for task in first.labels},
+        labels={task: joined(lambda piece: piece.labels[task]) for task in first.labels},
     )
 
 

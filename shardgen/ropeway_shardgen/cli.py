@@ -28,9 +28,12 @@ def register(app: typer.Typer) -> None:
 
 def pack_command(  # noqa: PLR0913, PLR0917  one parameter per option
     recipe: Annotated[str, typer.Argument(help="A recipe's id (see `ropeway recipes`), or your own .toml file.")],
-    root: Annotated[Path, typer.Option(help="The folder of raw data, as the recipe describes it.")],
-    store: Annotated[str, typer.Option(help="Where to pack to: a path, file://, s3://, gs:// or az://.")] = "",
-    shard_size: Annotated[str, typer.Option(help="About how large a shard is, e.g. 256MiB.")] = "",
+    root: Annotated[Path, typer.Option(metavar="DIR", help="The folder of raw data, as the recipe describes it.")],
+    store: Annotated[
+        str,
+        typer.Option("--store", "-s", metavar="URL", envvar="ROPEWAY_STORE", help="Where to pack to: a path, s3://, …"),
+    ] = "",
+    shard_size: Annotated[str, typer.Option(metavar="SIZE", help="About how large a shard is, such as 256MiB.")] = "",
     limit: Annotated[int | None, typer.Option(min=1, help="Pack only the first so many samples.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Packing processes; 0: one per core.")] = 0,
     on_error: Annotated[OnErrorChoice, typer.Option(help="Stop at a bad sample, or leave it out and count it.")] = (

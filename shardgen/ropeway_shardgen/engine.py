@@ -48,8 +48,9 @@ def in_processes(workers: int) -> Engine:
 
     def engine(tasks: Sequence[ShardTask], advance: Advance) -> Iterator[ShardSummary]:
         context = multiprocessing.get_context("spawn")
-        counters = context.Array("q", 2)
-        pool = ProcessPoolExecutor(min(workers, len(tasks) or 1), context, _start, (counters,))
+        size = max(1, min(workers, len(tasks)))
+        counters = context.RawArray("q", 2 * size)
+        pool = ProcessPoolExecutor(size, context, _start, (context.Value("i", 0), counters))
         try:
             yield from _run(pool, workers, tasks, _Progress(counters, advance))
         except BrokenProcessPool as error:
@@ -63,7 +64,10 @@ def in_processes(workers: int) -> Engine:
 
 
 class _Progress:
-    """The workers' counters (samples, bytes), told onwards as what was added since the last look."""
+    """The workers' counters (samples and bytes of each), told onwards as what was added since the last look.
+
+    There is no lock: each worker writes its own two, so one that is killed cannot leave the others waiting.
+    """
 
     def __init__(self, counters: Any, advance: Advance) -> None:
         self._counters, self._advance = counters, advance
@@ -71,7 +75,7 @@ class _Progress:
 
     def look(self) -> None:
         """Tell what is new."""
-        samples, size = self._counters[:]
+        samples, size = sum(self._counters[::2]), sum(self._counters[1::2])
         self._advance(samples - self._told[0], size - self._told[1])
         self._told = samples, size
 
@@ -94,10 +98,15 @@ def _run(
 
 
 _counters: Any = None
+_slot = 0
 
 
-def _start(counters: Any) -> None:
-    global _counters  # noqa: PLW0603  the pool's way to hand a worker something shared
+def _start(started: Any, counters: Any) -> None:
+    """Begin a worker: take two of the counters, and watch the parent."""
+    global _counters, _slot  # noqa: PLW0603  the pool's way to hand a worker something shared
+    with started.get_lock():
+        _slot = 2 * started.value
+        started.value += 1
     _counters = counters
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -115,6 +124,5 @@ def _pack(task: ShardTask) -> ShardSummary:
 
 
 def _advance(samples: int, size: int) -> None:
-    with _counters.get_lock():
-        _counters[0] += samples
-        _counters[1] += size
+    _counters[_slot] += samples
+    _counters[_slot + 1] += size

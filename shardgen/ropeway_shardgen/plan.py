@@ -4,6 +4,7 @@ Everything that can be known without reading sample content is decided and check
 folder, recipe and settings give the same plan, on any machine. What is left is packing shards, each on its own.
 """
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ import msgspec
 from ropeway.errors import FormatError, SourceError
 from ropeway.index import Label, Value
 from ropeway.keys import escape_key
-from ropeway.manifest import FORMAT, SPLITS, SplitName
+from ropeway.manifest import FORMAT, SPLITS, Card, SplitName
 from ropeway_shardgen.adapters.opened import close_all
 from ropeway_shardgen.fields import Fields, fill, lookup, matches
 from ropeway_shardgen.listing import Listing
@@ -273,5 +274,11 @@ def _parameters(recipe: Recipe, settings: Settings) -> dict[str, str | int | flo
 
 
 def _version(recipe: Recipe, parameters: Mapping[str, object], source: str) -> str:
-    content = {"format": FORMAT, "recipe": msgspec.to_builtins(recipe), "parameters": parameters, "source": source}
+    """The digest of all that the bytes depend on.
+
+    What a recipe leaves to defaults is left out: a key that a later release adds to the language changes no version.
+    """
+    said = {f.name: value for f in dataclasses.fields(Card) if (value := getattr(recipe.card, f.name)) != f.default}
+    rules = msgspec.to_builtins(recipe) | {"card": said}
+    content = {"format": FORMAT, "recipe": rules, "parameters": parameters, "source": source}
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:12]

@@ -23,7 +23,7 @@ from ropeway_shardgen.adapters import Adapter, Options, adapter
 BUILT_IN = Path(__file__).parent / "recipes"
 
 
-class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """A table of a recipe file: keys that are not declared are refused."""
 
 
@@ -225,12 +225,13 @@ def loads(text: str, name: str) -> Recipe:
     try:
         tables = tomllib.loads(text)
         _check_card(tables.get("card"))
+        _check_entries(tables)
         recipe = msgspec.convert(tables, Recipe)
         check(recipe)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"recipe {name}: not TOML: {error}") from error
     except msgspec.ValidationError as error:
-        raise RecipeError(f"recipe {name}: {_place(str(error))}") from error
+        raise RecipeError(f"recipe {name}: {place_first(str(error))}") from error
     except ValueError as error:
         raise RecipeError(f"recipe {name}: {error}") from error
     return recipe
@@ -243,11 +244,23 @@ def _check_card(card: object) -> None:
         raise ValueError(f"card: unknown key {unknown[0]!r}; there is: {', '.join(sorted(known))}")
 
 
-def _place(problem: str) -> str:
-    """`Expected … - at `$.parts[...].kind`` as `parts….kind: Expected …`."""
-    words, at, path = problem.partition(" - at ")
-    words = words.replace("Object contains unknown field `", "unknown key `").replace("Object missing", "missing")
-    return f"{path.strip('`').removeprefix('$').lstrip('.') or 'recipe'}: {words}" if at else words
+def _check_entries(tables: Mapping[str, Any]) -> None:
+    """Check named tables one by one: msgspec does not say which entry of a mapping is wrong."""
+    for section, rule in (("parts", PartRule), ("fields", FieldRule), ("tasks", TaskRule), ("meta", MetaRule)):
+        entries = tables.get(section, {})
+        for name, table in entries.items() if isinstance(entries, dict) else ():
+            try:
+                msgspec.convert(table, rule)
+            except msgspec.ValidationError as error:
+                raise ValueError(place_first(str(error), f"{section}.{name}")) from error
+
+
+def place_first(problem: str, section: str = "") -> str:
+    """A message of msgspec, "problem - at `$.key`", as "section.key: problem"."""
+    words, _, path = problem.partition(" - at ")
+    words = words.replace("Object contains unknown field", "unknown key").replace("Object missing", "missing")
+    place = section + path.strip("`").removeprefix("$")
+    return f"{place.lstrip('.') or 'recipe'}: {words}"
 
 
 def _suggestion(recipe: str) -> str:

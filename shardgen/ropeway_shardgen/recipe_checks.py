@@ -12,7 +12,16 @@ from ropeway.errors import RopewayError
 from ropeway.keys import check_dataset, check_part
 from ropeway_shardgen.adapters import adapter
 from ropeway_shardgen.fields import holes
-from ropeway_shardgen.recipe import ColumnSplit, FieldRule, GroupSplit, Recipe, SubjectHash, TaskRule, configured
+from ropeway_shardgen.recipe import (
+    ColumnSplit,
+    FieldRule,
+    GroupSplit,
+    Recipe,
+    SubjectHash,
+    TaskRule,
+    configured,
+    place_first,
+)
 from ropeway_shardgen.sizes import parse_size
 
 RESERVED = ("dataset", "domain", "modality", "split", "subject", "key", "label")
@@ -72,8 +81,7 @@ def _check_options(place: str, name: str, options: object) -> None:
     try:
         configured(name, options)  # type: ignore[arg-type]
     except msgspec.ValidationError as error:
-        words, _, path = str(error).partition(" - at ")
-        raise ValueError(f"{place}.options{path.strip('`').removeprefix('$')}: {words}") from error
+        raise ValueError(place_first(str(error), f"{place}.options")) from error
 
 
 def _check_field(name: str, rule: FieldRule) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload, require
-from ropeway_shardgen.adapters.dicom_header import IDENTIFIERS, header_fields, identifiers, read_header
+from ropeway_shardgen.adapters.dicom_header import IDENTIFIERS, header_fields, identifiers, quiet
 from ropeway_shardgen.fields import Fields
 
 
@@ -18,8 +18,10 @@ class DicomOptions(Options, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 def rows(path: Path, _options: DicomOptions) -> Iterator[Row]:
     """One row: the allowed header entries, and the identifiers for pseudonyms."""
-    dataset = read_header(path)
-    yield Row({**header_fields(dataset), **identifiers(dataset)}, _decoded_bytes(dataset))
+    with quiet():
+        dataset = require("pydicom", "dicom").dcmread(path, stop_before_pixels=True)
+        row = Row({**header_fields(dataset), **identifiers(dataset)}, _decoded_bytes(dataset))
+    yield row
 
 
 def read(path: Path, _fields: Fields, _options: DicomOptions) -> Payload:
@@ -29,16 +31,17 @@ def read(path: Path, _fields: Fields, _options: DicomOptions) -> Payload:
         ValueError: there are no pixels, or the file is cut short or in a syntax no installed decoder reads.
     """
     pydicom, pixels = require("pydicom", "dicom"), require("pydicom.pixels", "dicom")
-    dataset = pydicom.dcmread(path)
-    if "PixelData" not in dataset:
-        raise ValueError(f"a DICOM object without pixels (modality {dataset.get('Modality', 'unknown')})")
-    array = pixels.pixel_array(dataset)
-    colour = int(dataset.get("SamplesPerPixel", 1)) > 1
-    if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
-        array, colour = pixels.apply_color_lut(array, dataset), True
+    with quiet():
+        dataset = pydicom.dcmread(path)
+        if "PixelData" not in dataset:
+            raise ValueError("a DICOM object without pixels")
+        array = pixels.pixel_array(dataset)
+        colour = int(dataset.get("SamplesPerPixel", 1)) > 1
+        if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
+            array, colour = pixels.apply_color_lut(array, dataset), True
+        fields = header_fields(dataset)
     axes = (("frame",) if array.ndim - colour == 3 else ()) + ("height", "width") + (("channel",) if colour else ())
-    channels = ("red", "green", "blue") if colour else ()
-    return array_payload(array, axes, channels=channels, fields=header_fields(dataset))
+    return array_payload(array, axes, channels=("red", "green", "blue") if colour else (), fields=fields)
 
 
 def _decoded_bytes(dataset: Any) -> int | None:

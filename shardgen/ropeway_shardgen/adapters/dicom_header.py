@@ -4,11 +4,13 @@ Names, dates, institutions, comments, private groups and everything else that is
 The identifiers (patient, study, series, instance) are only ever an input to pseudonyms.
 """
 
-from pathlib import Path
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ropeway.index import Value
-from ropeway_shardgen.adapters.adapter import require
 
 IDENTIFIERS = ("patient", "study", "series", "instance")
 AGE_CAP = 90
@@ -35,9 +37,18 @@ _UIDS = {"study": "StudyInstanceUID", "series": "SeriesInstanceUID", "instance":
 _YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 
 
-def read_header(path: Path) -> Any:
-    """The header of a DICOM file, without its pixels. The file is given open: a cut file is told by its reader."""
-    return require("pydicom", "dicom").dcmread(path, stop_before_pixels=True)
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence pydicom's warnings, on its logger too: they quote header values. What is really wrong, it raises."""
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def header_fields(dataset: Any) -> dict[str, Value]:

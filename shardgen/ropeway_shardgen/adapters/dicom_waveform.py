@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload, require
-from ropeway_shardgen.adapters.dicom_header import IDENTIFIERS, header_fields, identifiers
+from ropeway_shardgen.adapters.dicom_header import IDENTIFIERS, header_fields, identifiers, quiet
 from ropeway_shardgen.adapters.opened import Opened
 from ropeway_shardgen.fields import Fields, lookup
 
@@ -24,12 +24,15 @@ class WaveformOptions(Options, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class Recording:
-    """One multiplex group of an opened file."""
+    """A file whose header is read: its multiplex groups and allowed header entries."""
 
     def __init__(self, path: Path) -> None:
-        self.dataset: Any = require("pydicom", "dicom").dcmread(path)
-        if "WaveformSequence" not in self.dataset:
-            raise ValueError("a DICOM object without waveforms")
+        with quiet():
+            self.dataset: Any = require("pydicom", "dicom").dcmread(path)
+            if "WaveformSequence" not in self.dataset:
+                raise ValueError("a DICOM object without waveforms")
+            self.header = header_fields(self.dataset)
+            self.identifiers = identifiers(self.dataset)
 
     def group(self, number: int) -> Any:
         """The multiplex group of that number."""
@@ -54,46 +57,47 @@ _OPENED = Opened(Recording)
 def rows(path: Path, options: WaveformOptions) -> Iterator[Row]:
     """One row per whole window: `window` (from 0), `start` (s), `sampling_rate` (Hz), `units`, `scale`, header's."""
     recording = _OPENED.get(path)
-    group = recording.group(options.group)
-    rate = float(group.SamplingFrequency)
-    size = _window(rate, options.seconds)
-    scale, units = _scale(group)
-    fields = {
-        **header_fields(recording.dataset), **identifiers(recording.dataset),
-        "sampling_rate": rate, "scale": scale, "units": units,
-    }  # fmt: skip
-    width = 2 if options.values == "stored" else 4
-    for window in range(int(group.NumberOfWaveformSamples) // size):
+    with quiet():
+        group = recording.group(options.group)
+        rate, size = _window(group, options.seconds)
+        scale, units = _scale(group)
+        channels, length = int(group.NumberOfWaveformChannels), int(group.NumberOfWaveformSamples)
+    fields = {**recording.header, **recording.identifiers, "sampling_rate": rate, "scale": scale, "units": units}
+    for window in range(length // size):
         at = {"window": window, "start": window * size / rate}
-        yield Row({**fields, **at}, size * int(group.NumberOfWaveformChannels) * width)
+        yield Row({**fields, **at}, size * channels * (2 if options.values == "stored" else 4))
 
 
 def read(path: Path, fields: Fields, options: WaveformOptions) -> Payload:
     """One window, [lead, time]."""
     recording = _OPENED.get(path)
-    group = recording.group(options.group)
-    rate = float(group.SamplingFrequency)
-    size = _window(rate, options.seconds)
-    start = int(lookup(fields, "window") or 0) * size
-    values = recording.stored(options.group)[start : start + size].T
-    scale, units = _scale(group)
-    if options.values == "physical":
-        values = (values * scale).astype(np.float32)
+    with quiet():
+        group = recording.group(options.group)
+        rate, size = _window(group, options.seconds)
+        scale, units = _scale(group)
+        start = int(lookup(fields, "window") or 0) * size
+        values = recording.stored(options.group)[start : start + size].T
+        leads = tuple(_lead(channel) for channel in group.ChannelDefinitionSequence)
+    if values.shape[1] != size:
+        raise ValueError(f"the recording ends inside the window that starts at {start / rate:g} s")
+    stored = options.values == "stored"
     return array_payload(
-        values,
+        values if stored else (values * scale).astype(np.float32),
         ("lead", "time"),
-        units=units if options.values == "physical" else f"{scale:g} {units}",
+        units=f"{scale:g} {units}" if stored else units,
         sampling_rate=rate,
-        channels=tuple(_lead(channel) for channel in group.ChannelDefinitionSequence),
-        fields={**header_fields(recording.dataset), "scale": scale, "units": units},
+        channels=leads,
+        fields={**recording.header, "scale": scale, "units": units},
     )
 
 
-def _window(rate: float, seconds: float) -> int:
+def _window(group: Any, seconds: float) -> tuple[float, int]:
+    """Sampling rate (Hz) and values per window."""
+    rate = float(group.SamplingFrequency)
     size = round(rate * seconds)
     if size < 1 or abs(size - rate * seconds) > 1e-6:
         raise ValueError(f"a window of {seconds} s is not a whole number of values at {rate} Hz")
-    return size
+    return rate, size
 
 
 def _scale(group: Any) -> tuple[float, str]:

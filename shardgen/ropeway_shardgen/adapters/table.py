@@ -34,9 +34,8 @@ def _number(fields: Fields, column: str, options: TableOptions) -> float:
     words = options.codes.get(column)
     if words is not None:
         if found not in words:
-            raise SampleError(
-                f"column {column!r}: {found!r} is none of {', '.join(words)}", reason="value outside the codes"
-            )
+            problem = f"column {column!r}: {found!r} is none of: {', '.join(words)}"
+            raise SampleError(problem, reason="value outside the codes")
         return words.index(found)
     try:
         return float(found)

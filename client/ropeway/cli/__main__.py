@@ -1,0 +1,5 @@
+"""`python -m ropeway.cli`: the same as `ropeway`."""
+
+from ropeway.cli import main
+
+main()

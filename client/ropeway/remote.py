@@ -1,0 +1,242 @@
+"""The catalog of an index service, over HTTP: the same answers as in-process, and the bytes by the URLs it gives."""
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from time import time
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+import urllib3
+
+from ropeway import errors, samples, wire
+from ropeway.catalog import DatasetInfo, Stats, TaskInfo, as_tuple
+from ropeway.errors import AccessDenied, NotFound, RopewayError, ServiceError, StoreError
+from ropeway.manifest import Manifest
+from ropeway.query import Query
+from ropeway.samples import Samples, ShardRef
+from ropeway.shard_bytes import ShardBytes
+from ropeway.view import View, ViewInfo
+
+T = TypeVar("T")
+
+RENEW_BEFORE = 60.0
+"""Seconds before a URL's end at which a new one is asked for."""
+
+_RETRY = urllib3.Retry(
+    total=5, backoff_factor=0.2, backoff_jitter=0.2, status_forcelist=(502, 503, 504), allowed_methods=None,
+    respect_retry_after_header=True, raise_on_status=False,
+)  # fmt: skip
+_TIMEOUT = urllib3.Timeout(connect=5, read=60)
+_pools: dict[int, urllib3.PoolManager] = {}
+
+
+class _ViewShards(msgspec.Struct):
+    shards: tuple[ShardRef, ...]
+    pages: list[tuple[int, int]]
+
+
+class _Access(msgspec.Struct):
+    urls: dict[int, str]
+    expires: float
+
+
+class ServiceCatalog:
+    """A catalog behind an index service.
+
+    Every call raises ServiceError when the service cannot be reached, and the service's own error otherwise.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def datasets(self) -> list[DatasetInfo]:
+        return self._ask("GET", "/v1/datasets", list[DatasetInfo])
+
+    def manifest(self, dataset: str, version: str | None = None) -> Manifest:
+        asked = f"?{urlencode({'version': version})}" if version else ""
+        return self._ask("GET", f"/v1/datasets/{quote(dataset, safe='')}{asked}", Manifest)
+
+    def tasks(self) -> list[TaskInfo]:
+        return self._ask("GET", "/v1/tasks", list[TaskInfo])
+
+    def stats(
+        self,
+        by: Sequence[str],
+        *,
+        task: str | None = None,
+        split: str | None = None,
+        where: str | None = None,
+        datasets: Sequence[str] | None = None,
+    ) -> Stats:
+        given = {"by": list(by), "task": task, "split": split, "where": where, "dataset": as_tuple(datasets)}
+        asked = urlencode({name: value for name, value in given.items() if value is not None}, doseq=True)
+        return self._ask("GET", f"/v1/stats?{asked}", Stats)
+
+    def query(
+        self,
+        *,
+        task: str | None = None,
+        split: str | None = None,
+        where: str | None = None,
+        datasets: Sequence[str] | None = None,
+        domain: str | None = None,
+        modality: str | None = None,
+        parts: Sequence[str] = (),
+    ) -> View:
+        asked = Query(task=task, split=split, where=where, datasets=as_tuple(datasets), domain=domain,
+                      modality=modality, parts=tuple(parts))  # fmt: skip
+        return self._view(self._ask("POST", "/v1/views", ViewInfo, asked))
+
+    def view(self, view_id: str) -> View:
+        return self._view(self._ask("GET", f"/v1/views/{quote(view_id, safe='')}", ViewInfo))
+
+    def _view(self, info: ViewInfo) -> View:
+        return View(info, partial(_load, self.url, info.id), partial(_reach, self.url, info.id))
+
+    def _ask(self, method: str, path: str, kind: type[T], body: object = None) -> T:
+        return ask(method, self.url + path, kind, body)
+
+
+class ServiceBytes:
+    """A view's shards, by the URLs that the service gives for it: presigned ones, or its own range proxy.
+
+    URLs are asked for when a shard is first read, and again before they end or when they are refused.
+    """
+
+    def __init__(self, url: str, view_id: str, shards: tuple[ShardRef, ...]) -> None:
+        self._access_url = f"{url}/v1/views/{view_id}/access"
+        self._shards = shards
+        self._urls: dict[int, tuple[str, float]] = {}
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_access_url": self._access_url, "_shards": self._shards}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _urls={}, _lock=threading.Lock())
+
+    def read(self, shard: int, start: int, stop: int) -> memoryview:
+        """Bytes `start` to `stop` (exclusive) of a shard.
+
+        Raises:
+            StoreError: the URL is refused though it is fresh, or answers with other bytes than asked for.
+        """
+        if start == stop:
+            return memoryview(b"")
+        refused = ""
+        for _ in range(2):
+            url = self._url(shard, refused)
+            status, content = _get(url, {"Range": f"bytes={start}-{stop - 1}"})
+            if status not in (401, 403):
+                break
+            refused = url
+        path = self._shards[shard].path
+        shown = url.partition("?")[0]  # a presigned URL's query is a secret
+        if status in (401, 403):
+            raise AccessDenied("the URL that the service gave is refused: is this host's clock right?",
+                               shard=path, url=shown)  # fmt: skip
+        if status == 404:
+            raise NotFound("no such object", shard=path, url=shown)
+        whole = status == 200 and len(content) > stop
+        if whole:  # a server that knows no ranges
+            content = content[start:stop]
+        if status not in (200, 206) or len(content) != stop - start:
+            raise StoreError(
+                f"status {status} with {len(content)} bytes for the range {start} to {stop}", shard=path, url=shown
+            )
+        return memoryview(content)
+
+    def map(self, shard: int) -> memoryview | None:
+        return None
+
+    def _url(self, shard: int, refused: str) -> str:
+        with self._lock:
+            url, until = self._urls.get(shard, ("", 0.0))
+            if not url or url == refused or time() > until - RENEW_BEFORE:
+                wanted = list(range(len(self._shards))) if len(self._shards) <= 64 else [shard]
+                access = ask("POST", self._access_url, _Access, {"shards": wanted})
+                self._urls.update({number: (url, access.expires) for number, url in access.urls.items()})
+                url = self._urls[shard][0]
+            return url
+
+
+def ask(method: str, url: str, kind: type[T], body: object = None) -> T:
+    """One request to a service, its JSON answer read as `kind`.
+
+    Raises:
+        ServiceError: no answer, or not one of an index service; else the error that the service answered with.
+    """
+    headers = {"Accept": "application/json", "Content-Type": "application/json"}
+    content = None if body is None else msgspec.json.encode(body)
+    status, answered = _request(method, url, content, headers)
+    if status >= 400:
+        raise _problem(status, answered, url)
+    try:
+        return msgspec.json.decode(answered, type=kind)
+    except msgspec.MsgspecError as error:
+        raise ServiceError(f"not an answer of an index service: {error}", status=status, url=url) from error
+
+
+def _load(url: str, view_id: str) -> Samples:
+    """All samples of a view, page by page."""
+    table = ask("GET", f"{url}/v1/views/{view_id}/shards", _ViewShards)
+
+    def page(number: int) -> Samples:
+        place = f"{url}/v1/views/{view_id}/samples?page={number}"
+        status, content = _request("GET", place, None, {"Accept": wire.MEDIA_TYPE})
+        if status >= 400:
+            raise _problem(status, content, place)
+        return wire.unpack_samples(content, table.shards)
+
+    with ThreadPoolExecutor(4) as pool:
+        return samples.stack(list(pool.map(page, range(len(table.pages)))))
+
+
+def _reach(url: str, view_id: str, table: Samples) -> ShardBytes:
+    return ServiceBytes(url, view_id, table.shards)
+
+
+def _get(url: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    return _request("GET", url, None, headers)
+
+
+def _request(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    try:
+        answer = _pool().request(method, url, body=body, headers=headers, retries=_RETRY, timeout=_TIMEOUT)
+    except urllib3.exceptions.HTTPError as error:
+        reason = getattr(error, "reason", None) or error
+        raise ServiceError(
+            f"no answer ({type(reason).__name__}): is the index service running, and is this its address?",
+            url=url.partition("?")[0],
+        ) from error
+    return answer.status, answer.data
+
+
+def _pool() -> urllib3.PoolManager:
+    """This process's connections: sockets made before a fork are not shared with the child."""
+    process = os.getpid()
+    if process not in _pools:
+        _pools.clear()
+        _pools[process] = urllib3.PoolManager(num_pools=16, maxsize=32)
+    return _pools[process]
+
+
+class _Problem(msgspec.Struct):
+    detail: str
+    type: str = ""
+
+
+def _problem(status: int, content: bytes, url: str) -> RopewayError:
+    """The service's problem document as the error it was there."""
+    try:
+        problem = msgspec.json.decode(content, type=_Problem)
+    except msgspec.MsgspecError:
+        return ServiceError(f"status {status}", status=status, url=url)
+    kind = getattr(errors, problem.type, None)
+    if isinstance(kind, type) and issubclass(kind, RopewayError) and kind is not ServiceError:
+        return kind(problem.detail)
+    return ServiceError(problem.detail, status=status, url=url)

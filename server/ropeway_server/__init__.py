@@ -1,0 +1,1 @@
+"""The Ropeway index service: what there is, views, and their bytes, over HTTP."""

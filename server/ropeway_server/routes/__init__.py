@@ -1,0 +1,1 @@
+"""Routes by topic: they parse, call and shape, and know nothing else."""

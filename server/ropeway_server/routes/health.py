@@ -1,0 +1,27 @@
+"""Is it alive, can it serve, what did it do?"""
+
+from fastapi import APIRouter, Request, Response
+
+from ropeway_server.answers import answer
+from ropeway_server.service import ServiceDep
+
+router = APIRouter(tags=["operation"])
+
+
+@router.get("/healthz", summary="The process answers")
+def healthz(request: Request) -> Response:
+    """200 as long as the process runs."""
+    return answer(request, {"status": "ok"})
+
+
+@router.get("/readyz", summary="Store and database answer")
+def readyz(request: Request, service: ServiceDep) -> Response:
+    """200 when requests can be served, else a problem that says what is missing."""
+    service.check()
+    return answer(request, {"status": "ready"})
+
+
+@router.get("/metrics", summary="Counters for Prometheus")
+def metrics(service: ServiceDep) -> Response:
+    """Prometheus' text format."""
+    return service.metrics.expose()

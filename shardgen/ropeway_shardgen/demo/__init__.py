@@ -1,0 +1,1 @@
+"""The main job from end to end on real clinical files: pack, serve, query, train on several processes, prove."""
