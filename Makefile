@@ -1,0 +1,44 @@
+# Ropeway: every habit is one command. `make` alone lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types bench clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+demo: $(READY)  ## set up, then pack, serve, query, train, kill, resume and prove on real files
+	$(BIN)/ropeway demo $(ARGS)
+
+test: $(READY)  ## set up, then run all tests
+	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+lint: $(READY)  ## style, unused code, import directions
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+types: $(READY)  ## mypy (strict) and pyright
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+bench: $(READY)  ## measure the loader (minutes; not part of the tests)
+	$(BIN)/python tests/benchmarks/loader.py $(ARGS)
+
+clean:  ## remove everything that make made
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find client server shardgen tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One environment for everything. A machine without the venv module gets it where it may (Debian, root).
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Ropeway needs Python 3.11 or newer: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-venv; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
