@@ -32,7 +32,7 @@ def publish(
     shape: tuple[int, ...] = (3, 5),
     lacks: Sequence[int] = (),
 ) -> None:
-    """A dataset of `samples` train samples `k000000` …: sample i has part `x`, an int16 array filled with i, the class
+    """A dataset of `samples` train samples `k000000` …: sample i has part `x`, an int16 array filled with i mod 2¹⁵, the class
     i mod 3, the subject i div 7, the age i mod 90; and part `note`, text, unless i is in `lacks`."""
     schema = index.schema(["x", "note"], [TASK], {"age": "integer"})
     shards, tables = [], []
@@ -73,7 +73,7 @@ def _shard(name: str, numbers: range, shape: tuple[int, ...], lacks: Sequence[in
     rows = []
     at = 0
     for i in numbers:
-        parts = [("x", "npy", npy(np.full(shape, i, "<i2")))]
+        parts = [("x", "npy", npy(np.full(shape, i % (1 << 15), "<i2")))]
         if i not in lacks:
             parts.append(("note", "txt", f"sample {i}".encode()))
         blocks, where = tar.encode_sample(f"k{i:06d}", parts, at)

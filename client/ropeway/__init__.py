@@ -8,23 +8,24 @@
     for batch in loader:
         ...
 
-torch is imported only when `StreamingLoader` or `StreamingDataset` is first used.
+Nothing heavy is imported before the name that needs it is first used; torch only by `StreamingLoader` and
+`StreamingDataset`.
 """
 
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from ropeway.catalog import Catalog, connect
-from ropeway.decode import Decoder
-from ropeway.errors import RopewayError
-from ropeway.order import Sequential, Shuffled
-from ropeway.stores import open_store
-from ropeway.view import View
-from ropeway.world import World
-
 if TYPE_CHECKING:
+    from ropeway.catalog import Catalog, connect
+    from ropeway.decode import Decoder
+    from ropeway.errors import RopewayError
     from ropeway.loader import StreamingLoader
+    from ropeway.order import Sequential, Shuffled
+    from ropeway.stores import open_store
     from ropeway.torch_dataset import StreamingDataset
+    from ropeway.view import View
+    from ropeway.world import World
 
 __version__ = version("ropeway")
 
@@ -42,18 +43,32 @@ __all__ = [
     "open_store",
 ]
 
-_LAZY = {"StreamingLoader": "ropeway.loader", "StreamingDataset": "ropeway.torch_dataset"}
+_HOMES = {
+    "Catalog": "catalog",
+    "Decoder": "decode",
+    "RopewayError": "errors",
+    "Sequential": "order",
+    "Shuffled": "order",
+    "StreamingDataset": "torch_dataset",
+    "StreamingLoader": "loader",
+    "View": "view",
+    "World": "world",
+    "connect": "catalog",
+    "open_store": "stores",
+}
 
 
 def __getattr__(name: str) -> object:
-    if name not in _LAZY:
+    if name not in _HOMES:
         raise AttributeError(f"module 'ropeway' has no attribute {name!r}")
-    from importlib import import_module
-
     try:
-        module = import_module(_LAZY[name])
+        module = import_module(f"ropeway.{_HOMES[name]}")
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
         raise ImportError(f"ropeway.{name} needs torch: pip install 'ropeway[torch]'") from error
     return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

@@ -56,7 +56,7 @@ def demo(
     else:
         stdout.print(summary(outcome), soft_wrap=True)
         if keep is not None and store is Backing.DIRECTORY:
-            stdout.print(_next_commands(url))
+            stdout.print(_next_commands(url), soft_wrap=True)
     if not outcome.verdict.exactly_once:
         raise typer.Exit(1)
 
