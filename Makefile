@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench clean
+.PHONY: help demo test soak lint types bench clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -17,6 +17,9 @@ demo: $(READY)  ## set up, then pack, serve, query, train, kill, resume and prov
 
 test: $(READY)  ## set up, then run all tests
 	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+soak: $(READY)  ## 200 random schedules of kills and resizes, held against uninterrupted runs (minutes)
+	$(BIN)/python tests/soak.py $(ARGS)
 
 lint: $(READY)  ## style, unused code, import directions
 	$(BIN)/ruff format --check

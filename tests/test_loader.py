@@ -174,18 +174,46 @@ def test_dataset_resumes_with_other_workers(view: View) -> None:
     assert head + keys(list(DataLoader(rest, batch_size=None))) == whole
 
 
-def test_dataset_state_with_workers_counts_only_what_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_dataset_state_with_workers_counts_only_what_was_looked_into(tmp_path: Path, workers: int, start: str) -> None:
     packed.publish(open_store(tmp_path), samples=N)
     view = ropeway.connect(str(tmp_path)).query()
-    dataset = ropeway.StreamingDataset(view, 10)
-    begun = iter(DataLoader(dataset, batch_size=None, num_workers=2, prefetch_factor=4))
+    whole = keys(list(ropeway.StreamingLoader(view, 10, tail="pad")))
+    dataset = ropeway.StreamingDataset(view, 10, tail="pad")
+    options: Any = {"batch_size": None, "num_workers": workers, "multiprocessing_context": start}
+    begun = iter(DataLoader(dataset, prefetch_factor=4, **options))
     head = keys([next(begun) for _ in range(3)])
+    assert dataset.state_dict()["position"] == 30  # though workers have read further
+    next(begun)
+    assert dataset.state_dict()["position"] == 30  # nobody looked into the fourth
     del begun
-    with pytest.raises(UsageError, match=r"state_dict\(steps="):
-        dataset.state_dict()
-    rest = ropeway.StreamingDataset(view, 10)
-    rest.load_state_dict(dataset.state_dict(steps=3))
-    assert head + keys(list(rest)) == keys(list(ropeway.StreamingLoader(view, 10)))
+    rest = ropeway.StreamingDataset(view, 10, tail="pad")
+    rest.load_state_dict(json.loads(json.dumps(dataset.state_dict())))
+    assert head + keys(list(DataLoader(rest, **options))) == whole
+    assert (rest.state_dict()["epoch"], rest.state_dict()["position"]) == (1, 0)
+    second = ropeway.StreamingLoader(view, 10, tail="pad")
+    second.set_epoch(1)
+    assert keys(list(DataLoader(rest, **options))) == keys(list(second))
+
+
+@pytest.mark.filterwarnings("ignore:.* is deprecated:UserWarning")  # torchdata touches every name of torch
+@pytest.mark.parametrize("workers", [0, 2])
+def test_torchdatas_stateful_loader_resumes(tmp_path: Path, workers: int) -> None:
+    from torchdata.stateful_dataloader import StatefulDataLoader
+
+    packed.publish(open_store(tmp_path), samples=N)
+    view = ropeway.connect(str(tmp_path)).query()
+    whole = keys(list(ropeway.StreamingLoader(view, 10, tail="pad")))
+    for stop in (1, 4, 5):
+        first = StatefulDataLoader(ropeway.StreamingDataset(view, 10, tail="pad"), batch_size=None, num_workers=workers)
+        begun = iter(first)
+        head = keys([next(begun) for _ in range(stop)])
+        saved = first.state_dict()
+        del begun
+        rest = StatefulDataLoader(ropeway.StreamingDataset(view, 10, tail="pad"), batch_size=None, num_workers=workers)
+        rest.load_state_dict(saved)
+        assert head + keys(list(rest)) == whole
 
 
 def damage(url: str, shard: int, offset: int) -> None:
@@ -250,3 +278,34 @@ def test_several_datasets_name_theirs(tmp_path: Path) -> None:
     assert sorted(names) == sorted(
         [("one", f"k{i:06d}") for i in range(20)] + [("two", f"k{i:06d}") for i in range(25)]
     )
+
+
+def test_bad_samples_are_replaced_alike_in_every_world_and_reported(view: View, tmp_path: Path) -> None:
+    url = str(tmp_path) if (tmp_path / "d").exists() else f"memory://{tmp_path.name}"
+    sound, _ = world_run(view, 1)
+    damage(url, 1, 600)
+    damage(url, 0, 700)
+    alone, _ = world_run(view, 1, on_bad=ropeway.substitute(limit=2))
+    assert world_run(view, 4, on_bad=ropeway.substitute(limit=2))[0] == alone
+    for before, after in zip(sound, alone, strict=True):  # every other sample stays where it was
+        assert len(before) == len(after)
+        assert set(before) - set(after) <= {"k000000", "k000040"}
+    assert not {"k000000", "k000040"} & set(chain.from_iterable(alone))
+    loader = ropeway.StreamingLoader(view, 10, tail="pad", on_bad=ropeway.substitute(limit=2))
+    for batch in loader:
+        numbers = torch.tensor([int(key[1:]) for key in batch["__key__"]])
+        assert (batch["x"][:, 0, 0] == numbers).all()  # content, key and label are the stand-in's
+        assert (batch["task.cls"] == numbers % 3).all()
+    assert sorted(bad.key for bad in loader.bad) == ["k000000", "k000040"]
+    assert {bad.reason for bad in loader.bad} == {"crc32c differs: the shard was damaged since it was packed"}
+    assert loader.stats().bad == 2
+
+
+def test_past_the_limit_a_bad_sample_raises(view: View, tmp_path: Path) -> None:
+    url = str(tmp_path) if (tmp_path / "d").exists() else f"memory://{tmp_path.name}"
+    damage(url, 1, 600)
+    damage(url, 0, 700)
+    with pytest.raises(ChecksumError, match="crc32c differs"):
+        list(ropeway.StreamingLoader(view, 10, tail="pad", on_bad=ropeway.substitute(limit=1)))
+    with pytest.raises(UsageError, match="on_bad is 'raise' or"):
+        ropeway.StreamingLoader(view, 10, on_bad="skip")  # type: ignore[arg-type]

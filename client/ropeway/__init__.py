@@ -8,8 +8,8 @@
     for batch in loader:
         ...
 
-Nothing heavy is imported before the name that needs it is first used; torch only by `StreamingLoader` and
-`StreamingDataset`.
+Nothing heavy is imported before the name that needs it is first used; torch only by `StreamingLoader`,
+`StreamingDataset` and `evaluate`.
 """
 
 from importlib import import_module
@@ -17,10 +17,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ropeway.bad import substitute
     from ropeway.catalog import Catalog, connect
     from ropeway.decode import Decoder
     from ropeway.errors import RopewayError
+    from ropeway.evaluation import evaluate
     from ropeway.loader import StreamingLoader
+    from ropeway.mixing import mix, temperature
     from ropeway.order import Sequential, Shuffled
     from ropeway.stores import open_store
     from ropeway.torch_dataset import StreamingDataset
@@ -40,7 +43,11 @@ __all__ = [
     "View",
     "World",
     "connect",
+    "evaluate",
+    "mix",
     "open_store",
+    "substitute",
+    "temperature",
 ]
 
 _HOMES = {
@@ -54,7 +61,11 @@ _HOMES = {
     "View": "view",
     "World": "world",
     "connect": "catalog",
+    "evaluate": "evaluation",
+    "mix": "mixing",
     "open_store": "stores",
+    "substitute": "bad",
+    "temperature": "mixing",
 }
 
 

@@ -9,8 +9,9 @@ from typing import Protocol
 from ropeway import manifest as manifests
 from ropeway import samples
 from ropeway.engine import Engine, Selection
-from ropeway.errors import NotFound, UsageError
+from ropeway.errors import FormatError, NotFound, UsageError
 from ropeway.index import Value
+from ropeway.keys import is_dataset
 from ropeway.manifest import Access, Manifest, Task
 from ropeway.query import Query, Scalar
 from ropeway.samples import Samples
@@ -154,17 +155,15 @@ class StoreCatalog:
         return [describe(manifest) for manifest in self.current()]
 
     def manifest(self, dataset: str, version: str | None = None) -> Manifest:
-        if version is None:
-            path = manifests.latest_path(dataset)
-            try:
-                data, _ = self.store.load(path)
-            except NotFound as error:
-                raise NotFound("no such dataset in the store", dataset=dataset, url=self.store.url) from error
-            version = manifests.loads_latest(data, url=f"{self.store.url}/{path}").version
+        version = self._latest(dataset) if version is None else version
         if (dataset, version) not in self._manifests:
             path = manifests.manifest_path(dataset, version)
+            url = f"{self.store.url}/{path}"
             data, _ = self.store.load(path)
-            self._manifests[dataset, version] = manifests.loads(data, url=f"{self.store.url}/{path}")
+            found = manifests.loads(data, url=url)
+            if (found.dataset, found.version) != (dataset, version):
+                raise FormatError(f"the manifest is of {found.dataset}@{found.version}", url=url)
+            self._manifests[dataset, version] = found
         return self._manifests[dataset, version]
 
     def tasks(self) -> list[TaskInfo]:
@@ -237,16 +236,25 @@ class StoreCatalog:
 
     def current(self) -> list[Manifest]:
         """The manifests of all datasets in their current versions, by dataset id."""
-        ids = [name for name in self.store.folders() if not name.startswith(".")]
+        ids = [name for name in self.store.folders() if is_dataset(name)]
         with ThreadPoolExecutor(16) as pool:
             found = pool.map(self._published, ids)
         return [manifest for manifest in found if manifest is not None]
 
     def _published(self, dataset: str) -> Manifest | None:
         try:
-            return self.manifest(dataset)
+            latest = self._latest(dataset)
         except NotFound:  # a folder without latest.json: packing has begun and nothing is published yet
             return None
+        return self.manifest(dataset, latest)
+
+    def _latest(self, dataset: str) -> str:
+        path = manifests.latest_path(dataset)
+        try:
+            data, _ = self.store.load(path)
+        except NotFound as error:
+            raise NotFound("no such dataset in the store", dataset=dataset, url=self.store.url) from error
+        return manifests.loads_latest(data, url=f"{self.store.url}/{path}").version
 
     def _view(self, selection: Selection) -> View:
         table = selection.samples

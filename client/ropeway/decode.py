@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import msgpack
 import numpy as np
 
-from ropeway.errors import FormatError, UsageError
+from ropeway.errors import UsageError
 from ropeway.samples import Array
 
 Decode: TypeAlias = Callable[[memoryview], Any]
@@ -114,7 +114,3 @@ def find(part: str, form: str, own: Mapping[str, Decoder | Decode]) -> Decoder:
                          "or ropeway.decode.as_bytes for its bytes")  # fmt: skip
     return found if isinstance(found, Decoder) else Decoder(found, heavy=True)
 
-
-def problem(error: Exception, form: str) -> FormatError:
-    """A decoder's failure as an error of ours."""
-    return FormatError(f"{form} content does not decode: {error}")

@@ -11,20 +11,14 @@ import duckdb
 import msgspec
 import numpy as np
 import pyarrow as pa
-from sqlglot import expressions as exp
 
 from ropeway import index, query, samples
-from ropeway.errors import NotFound, QueryError
-from ropeway.manifest import Manifest, Part, Task, object_path
-from ropeway.query import Column, Dialect, Query, Scalar
+from ropeway.errors import ChecksumError, NotFound, QueryError
+from ropeway.manifest import SPLITS, IndexFile, Manifest, Part, Task, object_path
+from ropeway.query import Column, ColumnType, Dialect, Query, Scalar
 from ropeway.samples import Samples, ShardRef
 from ropeway.stores import Store
 
-_SQL_TYPES: list[tuple[Any, query.ColumnType]] = [
-    (pa.types.is_boolean, "boolean"),
-    (pa.types.is_integer, "number"),
-    (pa.types.is_floating, "number"),
-]
 _DATASET_COLUMNS = ("dataset", "domain", "modality")
 _ROW_COLUMNS = ("split", "subject", "key")
 
@@ -50,11 +44,14 @@ class Indexed:
                 return Column(f'"{name}"', "string")
             case "label":
                 return self._label(task)
-        if f"meta.{name}" not in self.rows.schema.names:
-            return None
-        arrow = self.rows.schema.field(f"meta.{name}").type
-        kind = next((kind for check, kind in _SQL_TYPES if check(arrow)), "string")
-        return Column(_identifier(f"meta.{name}"), kind)
+        return self._meta(name)
+
+    def _meta(self, name: str) -> Column | None:
+        """Metadata by its bare name, in any case, as in SQL."""
+        for field in self.rows.schema:
+            if field.name.lower() == f"meta.{name}":
+                return Column(_identifier(field.name), _column_type(field.type))
+        return None
 
     def _label(self, task: Task | None) -> Column | None:
         if task is None or self.manifest.task(task.id) is None:
@@ -66,8 +63,8 @@ class Indexed:
         return Column(sql, "string", many=task.type == "multilabel", values=positions)
 
     def names(self, task: Task | None) -> set[str]:
-        """Every column a filter or a statistic can name here."""
-        meta = {name.removeprefix("meta.") for name in self.rows.schema.names if name.startswith("meta.")}
+        """Every column a filter or a statistic can name here, in lower case."""
+        meta = {name.removeprefix("meta.").lower() for name in self.rows.schema.names if name.startswith("meta.")}
         return {*_DATASET_COLUMNS, *_ROW_COLUMNS, *meta} | (
             {"label"} if task and self.manifest.task(task.id) else set()
         )
@@ -106,11 +103,7 @@ class Selection:
         found = {self.task.id: self.task} if self.task else {}
         for indexed, _ in self.pieces:
             for task in indexed.manifest.tasks:
-                if found.setdefault(task.id, task).classes != task.classes:
-                    raise QueryError(
-                        f"task {task.id!r} has other classes here than in another selected dataset: "
-                        "name the datasets to select", dataset=indexed.manifest.dataset,
-                    )  # fmt: skip
+                _check_same(found.setdefault(task.id, task), task, indexed.manifest)
         return tuple(found.values())
 
     @cached_property
@@ -135,13 +128,14 @@ class Engine:
         Raises:
             QueryError: the query names what is not there, or nothing matches.
         """
-        task = find_task(asked.task, manifests) if asked.task else None
         tree = query.parse(asked.where) if asked.where else None
-        chosen = [self._load(manifest) for manifest in _candidates(asked, manifests)]
+        candidates = _candidates(asked, manifests)
+        task = _find_task(asked.task, candidates) if asked.task else None
+        chosen = [self._load(manifest) for manifest in candidates]
         dialects = _dialects(tree, chosen, task)
         pieces = []
         for indexed, dialect in zip(chosen, dialects, strict=True):
-            where, params = _condition(asked, tree, dialect, indexed, task)
+            where, params = _condition(asked, tree, dialect, task)
             rows = self._fetch(indexed, f"SELECT row FROM rows WHERE {where} ORDER BY row", params)["row"]
             if len(rows):
                 pieces.append((indexed, np.ascontiguousarray(rows, np.int64)))
@@ -155,16 +149,17 @@ class Engine:
         Raises:
             QueryError: an unknown column, or a query that can't be answered.
         """
-        task = find_task(asked.task, manifests) if asked.task else None
         tree = query.parse(asked.where) if asked.where else None
-        chosen = [self._load(manifest) for manifest in _candidates(asked, manifests)]
+        candidates = _candidates(asked, manifests)
+        task = _find_task(asked.task, candidates) if asked.task else None
+        chosen = [self._load(manifest) for manifest in candidates]
         known = set[str]().union(*(indexed.names(task) for indexed in chosen))
         for name in by:
-            if name not in known:
+            if name.lower() not in known:
                 raise QueryError(f"unknown column {name!r} in by; there is: {', '.join(sorted(known))}")
         counts: dict[tuple[Scalar | None, ...], list[int]] = {}
         for indexed, dialect in zip(chosen, _dialects(tree, chosen, task), strict=True):
-            where, params = _condition(asked, tree, dialect, indexed, task)
+            where, params = _condition(asked, tree, dialect, task)
             for *group, n, size, subjects in self._groups(indexed, by, task, where, params):
                 total = counts.setdefault(tuple(group), [0, 0, 0])
                 total[:] = [total[0] + n, total[1] + size, total[2] + subjects]
@@ -192,8 +187,8 @@ class Engine:
                 params: list[Scalar]) -> Iterable[tuple[Any, ...]]:  # fmt: skip
         selected = []
         for name in by:
-            column = indexed.column(name, task)
-            selected.append("NULL" if column is None else _grouped(column, name, indexed))
+            column = indexed.column(name.lower(), task)
+            selected.append("NULL" if column is None else _grouped(column, name.lower(), indexed))
         names = "".join(f"{sql}, " for sql in selected)
         grouping = f" GROUP BY {', '.join(str(i + 1) for i in range(len(by)))}" if by else ""
         sql = (
@@ -222,23 +217,39 @@ class Engine:
 
 def load_index(store: Store, manifest: Manifest) -> pa.Table:
     """A version's whole index, checked against its manifest, with each row's number in a column `row`."""
-    paths = [object_path(manifest.dataset, file.path) for file in manifest.index]
-    rows = pa.concat_tables([index.decode(store.read(path), url=f"{store.url}/{path}") for path in paths])
+    rows = pa.concat_tables([_read_index(store, manifest, file) for file in manifest.index])
     index.check(rows, manifest)
     return rows.append_column("row", pa.array(np.arange(len(rows)))).unify_dictionaries()
 
 
-def find_task(task_id: str, manifests: Sequence[Manifest]) -> Task:
-    """The task of that id.
+def _read_index(store: Store, manifest: Manifest, file: IndexFile) -> pa.Table:
+    path = object_path(manifest.dataset, file.path)
+    url = f"{store.url}/{path}"
+    data = store.read(path)
+    if hashlib.sha256(data).hexdigest() != file.sha256:
+        raise ChecksumError("sha256 of the index file differs from the manifest's", dataset=manifest.dataset, url=url)
+    return index.decode(data, url=url)
 
-    Raises:
-        QueryError: no dataset has it.
-    """
-    for manifest in manifests:
-        if (task := manifest.task(task_id)) is not None:
-            return task
-    known = sorted({task.id for manifest in manifests for task in manifest.tasks})
-    raise QueryError(f"unknown task {task_id!r}; there is: {', '.join(known) or 'none'}")
+
+def _find_task(task_id: str, candidates: Sequence[Manifest]) -> Task:
+    """The task of that id, which all candidates have and must mean the same by."""
+    first = None
+    for manifest in candidates:
+        task = manifest.task(task_id)
+        first = first or task
+        if first and task:
+            _check_same(first, task, manifest)
+    if first is None:
+        raise QueryError(f"unknown task {task_id!r}")
+    return first
+
+
+def _check_same(one: Task, other: Task, manifest: Manifest) -> None:
+    if (one.type, one.classes) != (other.type, other.classes):
+        raise QueryError(
+            f"task {one.id!r} has another type or other classes here than in another selected dataset: "
+            "name the datasets to select", dataset=manifest.dataset,
+        )  # fmt: skip
 
 
 def merge_parts(one: Part, other: Part) -> Part:
@@ -271,11 +282,24 @@ def describe(asked: Query) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in given) or "everything"
 
 
+def _check_names(asked: Query, manifests: Sequence[Manifest]) -> None:
+    if not manifests:
+        raise QueryError("the store holds no dataset: pack one first")
+    datasets = {manifest.dataset for manifest in manifests}
+    tasks = {task.id for manifest in manifests for task in manifest.tasks}
+    named: list[tuple[str, Iterable[str], Iterable[str]]] = [
+        ("dataset", asked.datasets or (), sorted(datasets)),
+        ("task", [asked.task] if asked.task is not None else (), sorted(tasks)),
+        ("split", [asked.split] if asked.split is not None else (), SPLITS),
+    ]
+    for what, names, known in named:
+        for name in names:
+            if name not in known:
+                raise QueryError(f"unknown {what} {name!r}; there is: {', '.join(known) or 'none'}")
+
+
 def _candidates(asked: Query, manifests: Sequence[Manifest]) -> list[Manifest]:
-    known = {manifest.dataset for manifest in manifests}
-    for name in asked.datasets or ():
-        if name not in known:
-            raise QueryError(f"unknown dataset {name!r}; there is: {', '.join(sorted(known)) or 'none'}")
+    _check_names(asked, manifests)
     chosen = [
         manifest
         for manifest in sorted(manifests, key=lambda manifest: manifest.dataset)
@@ -284,14 +308,16 @@ def _candidates(asked: Query, manifests: Sequence[Manifest]) -> list[Manifest]:
         and (asked.domain is None or manifest.card.domain == asked.domain)
         and (asked.modality is None or asked.modality in manifest.card.modalities)
     ]
-    if not manifests:
-        raise QueryError("the store holds no dataset: pack one first")
     if not chosen:
         raise QueryError(f"no dataset matches: {describe(asked)}")
+    known_parts = {part.name for manifest in chosen for part in manifest.parts}
+    for name in asked.parts:
+        if name not in known_parts:
+            raise QueryError(f"unknown part {name!r}; there is: {', '.join(sorted(known_parts))}")
     return chosen
 
 
-def _dialects(tree: exp.Expression | None, chosen: Sequence[Indexed], task: Task | None) -> list[Dialect]:
+def _dialects(tree: query.Tree | None, chosen: Sequence[Indexed], task: Task | None) -> list[Dialect]:
     """One dialect per dataset: a column that only some datasets have is null in the others."""
     used = query.column_names(tree) if tree is not None else set()
     if "label" in used and task is None:
@@ -312,18 +338,14 @@ def _presence(manifest: Manifest) -> dict[str, str]:
     return {part.name: f"({_identifier(f'{part.name}.offset')} IS NOT NULL)" for part in manifest.parts}
 
 
-def _condition(asked: Query, tree: exp.Expression | None, dialect: Dialect, indexed: Indexed,
-               task: Task | None) -> tuple[str, list[Scalar]]:  # fmt: skip
+def _condition(asked: Query, tree: query.Tree | None, dialect: Dialect, task: Task | None) -> tuple[str, list[Scalar]]:
     conditions, params = ["TRUE"], list[Scalar]()
     if task is not None:
         conditions.append(f"{_identifier(f'task.{task.id}')} IS NOT NULL")
     if asked.split is not None:
-        if asked.split not in ("train", "valid", "test"):
-            raise QueryError(f"unknown split {asked.split!r}; there is: train, valid, test")
         conditions.append("split = ?")
         params.append(asked.split)
-    for part in asked.parts:
-        conditions.append(dialect.parts.get(part, "FALSE"))
+    conditions += [dialect.parts.get(part, "FALSE") for part in asked.parts]
     if tree is not None:
         sql, more = query.compile_filter(tree, dialect)
         conditions.append(sql)
@@ -349,6 +371,12 @@ def _grouped(column: Column, name: str, indexed: Indexed) -> str:
     names = "[" + ", ".join(_quote(str(value)) for value in column.values) + "]"
     return f"unnest(list_transform({column.sql}, lambda x: {names}[x + 1]))" if column.many else \
         f"{names}[{column.sql} + 1]"  # fmt: skip
+
+
+def _column_type(kind: pa.DataType) -> ColumnType:
+    if pa.types.is_boolean(kind):
+        return "boolean"
+    return "number" if pa.types.is_integer(kind) or pa.types.is_floating(kind) else "string"
 
 
 def _quote(text: str) -> str:

@@ -1,21 +1,17 @@
-"""Brings the bytes of a rank's steps: mapped where the shards are local files, read ahead by range where they are not."""
+"""Brings the bytes of a rank's steps: mapped where shards are local files, read ahead by range where they are not."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from ropeway import plan
 from ropeway.order import OPEN_BYTES
-from ropeway.samples import Ints, Samples
+from ropeway.samples import Bytes, Ints, Samples
 from ropeway.shard_bytes import ShardBytes
 from ropeway.steps import Step
-
-Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 GROUP_BYTES = 8 << 20
 """Ranges are planned for at least so many bytes at a time, so that neighbours find each other in small views."""
@@ -110,7 +106,7 @@ class _Fetcher:
             return False
         order = np.argsort(step.windows, kind="stable")
         windows, firsts = np.unique(step.windows[order], return_index=True)
-        for window, rows in zip(windows.tolist(), np.split(step.rows[order], firsts[1:]), strict=True):
+        for window, rows in zip(windows.tolist(), np.split(step.rows[order], firsts)[1:], strict=True):
             self._windows.setdefault(window, []).append(rows)
         self._scanned.append(step)
         self._scanned_bytes += int(self._table.length[step.rows].sum())

@@ -8,6 +8,7 @@ Offsets and lengths are bytes in the shard; `crc32c` is over the sample's whole 
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TypeAlias
 
 import pyarrow as pa
@@ -94,14 +95,14 @@ def _cell(row: Row, column: str) -> object:
 
 def encode(tables: Iterable[pa.Table]) -> bytes:
     """One Parquet file, one row group per table (that is: per shard)."""
-    sink = io.BytesIO()
-    writer: pq.ParquetWriter | None = None
-    for rows in tables:
-        writer = writer or pq.ParquetWriter(sink, rows.schema, compression="zstd", store_schema=True)
-        writer.write_table(rows.unify_dictionaries(), row_group_size=max(1, len(rows)))
-    if writer is None:
+    remaining = iter(tables)
+    first = next(remaining, None)
+    if first is None:
         raise FormatError("an index without shards")
-    writer.close()
+    sink = io.BytesIO()
+    with pq.ParquetWriter(sink, first.schema, compression="zstd", store_schema=True) as writer:
+        for rows in chain([first], remaining):
+            writer.write_table(rows.unify_dictionaries(), row_group_size=max(1, len(rows)))
     return sink.getvalue()
 
 
@@ -109,24 +110,42 @@ def decode(data: bytes | memoryview, *, url: str | None = None) -> pa.Table:
     """Read an index file.
 
     Raises:
-        FormatError: it is not Parquet, or lacks one of the fixed columns.
+        FormatError: it is not Parquet, or one of the fixed columns is missing, of another type, or null somewhere.
     """
     try:
         rows = pq.read_table(pa.BufferReader(data))
-    except pa.ArrowInvalid as error:
-        raise FormatError(f"not a Parquet index: {error}", url=url) from error
-    missing = [f.name for f in _FIXED if f.name not in rows.schema.names]
+    except (pa.ArrowException, OSError) as error:
+        problem = str(error).splitlines()[0]
+        raise FormatError(f"not a Parquet index: {problem}", url=url) from error
+    missing = [column.name for column in _FIXED if column.name not in rows.schema.names]
     if missing:
         raise FormatError(f"index lacks the columns {', '.join(missing)}", url=url)
+    for column in _FIXED:
+        found = rows.schema.field(column.name).type
+        if _plain(found) != _plain(column.type):
+            raise FormatError(f"index column {column.name} is {found}, not {_plain(column.type)}", url=url)
+        if not column.nullable and rows.column(column.name).null_count:
+            raise FormatError(f"index column {column.name} has nulls", url=url)
     return rows
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """A type without its encoding: other writers store names as strings."""
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.string() if pa.types.is_large_string(plain) else plain
 
 
 def check(rows: pa.Table, manifest: Manifest) -> None:
     """Raise FormatError when an index and its manifest disagree on parts, tasks, shards or the number of samples."""
-    expected = {f"{part.name}.offset" for part in manifest.parts} | {f"task.{task.id}" for task in manifest.tasks}
-    missing = sorted(expected - set(rows.schema.names))
+    expected = {f"{part.name}.{name}": pa.int64() for part in manifest.parts for name in ("offset", "length")}
+    expected |= {f"task.{task.id}": _LABEL_TYPES[task.type] for task in manifest.tasks}
+    missing = sorted(expected.keys() - set(rows.schema.names))
     if missing:
         raise FormatError(f"index lacks the columns {', '.join(missing)}", dataset=manifest.dataset)
+    for name, kind in expected.items():
+        found = rows.schema.field(name).type
+        if found != kind:
+            raise FormatError(f"index column {name} is {found}, not {kind}", dataset=manifest.dataset)
     if len(rows) != manifest.samples:
         raise FormatError(
             f"index has {len(rows)} rows, the manifest {manifest.samples} samples", dataset=manifest.dataset
@@ -134,6 +153,4 @@ def check(rows: pa.Table, manifest: Manifest) -> None:
     known = {shard.path for shard in manifest.shards}
     unknown = sorted(set(rows.column("shard").unique().to_pylist()) - known)
     if unknown:
-        raise FormatError(
-            "index names a shard that the manifest does not", dataset=manifest.dataset, shard=unknown[0]
-        )
+        raise FormatError("index names a shard that the manifest does not", dataset=manifest.dataset, shard=unknown[0])

@@ -1,5 +1,6 @@
 """The loader: shuffled batches of a view as torch tensors, read ahead by threads. The fast path."""
 
+import logging
 import os
 import queue
 import threading
@@ -10,13 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from ropeway.bad import BadSample, BadSamples, OnBad
 from ropeway.decode import Decode, Decoder
-from ropeway.job import plan_job
+from ropeway.job import MixJob, plan_batching, plan_job
 from ropeway.meter import Meter, Stats
+from ropeway.mixing import Mix
 from ropeway.order import Order, Shuffled
 from ropeway.steps import Tail
-from ropeway.stream import MEMORY, REQUESTS, Batch, Decoding, Delivery, choose_parts
+from ropeway.stream import MEMORY, REQUESTS, Batch, Decoding, Delivery
 from ropeway.view import View
+
+log = logging.getLogger(__name__)
 
 AHEAD = 2
 """Batches kept ready."""
@@ -32,7 +37,7 @@ class StreamingLoader:
                 ...
 
     Args:
-        view: what to stream.
+        view: what to stream: a view, or a mix of views (`ropeway.mix`).
         batch_size: samples per rank and step; or
         global_batch_size: samples per step over all ranks. Fix this one to get the same global batches in any world.
         seed: of the shuffle; with the epoch it fixes the order.
@@ -40,6 +45,7 @@ class StreamingLoader:
         order: `Shuffled()` or `Sequential()`.
         tail: the samples left over at an epoch's end: "drop" them, "pad" with masked repeats (`__mask__`, True = real),
             or "wrap" to the epoch's first samples.
+        on_bad: what a sample that is damaged or does not decode does: "raise", or `ropeway.substitute(limit=…)`.
         device: where tensors go; None leaves them on the host.
         rank, world_size: by default torch.distributed's, or the launcher's.
         decoders: own decoders, by part name or format.
@@ -53,7 +59,7 @@ class StreamingLoader:
 
     def __init__(  # noqa: PLR0913 - the front door: every knob has a default
         self,
-        view: View,
+        view: View | Mix,
         batch_size: int | None = None,
         *,
         global_batch_size: int | None = None,
@@ -61,6 +67,7 @@ class StreamingLoader:
         parts: Sequence[str] | None = None,
         order: Order | None = None,
         tail: Tail = "drop",
+        on_bad: OnBad = "raise",
         device: str | torch.device | None = None,
         rank: int | None = None,
         world_size: int | None = None,
@@ -69,17 +76,17 @@ class StreamingLoader:
         memory: int = MEMORY,
         requests: int = REQUESTS,
     ) -> None:
+        self._bad = BadSamples(on_bad)
         decoding = Decoding(
-            parts=choose_parts(view, parts),
+            parts=None if parts is None else tuple(parts),
             decoders=decoders or {},
             threads=threads or os.cpu_count() or 1,
             memory=memory,
             requests=requests,
+            bad=self._bad,
         )
-        self._job = plan_job(
-            view, batch_size=batch_size, global_batch_size=global_batch_size, seed=seed, order=order or Shuffled(),
-            tail=tail, decoding=decoding, rank=rank, world_size=world_size,
-        )  # fmt: skip
+        batching = plan_batching(batch_size, global_batch_size, tail, rank, world_size)
+        self._job = plan_job(view, order or Shuffled(), batching, decoding)
         self._device = None if device is None else torch.device(device)
         self._seed, self._epoch, self._position = seed, 0, 0
         self._fresh = True
@@ -99,14 +106,16 @@ class StreamingLoader:
         for delivery in _ahead(self._job.deliveries(self._seed, epoch, self._position), AHEAD):
             self._position = delivery.position
             batch = to_tensors(delivery.batch, self._device)
-            self._meter.delivered(len(batch["__key__"]), delivery.bytes, perf_counter() - waiting)
+            self._meter.delivered(delivery.samples, delivery.bytes, perf_counter() - waiting)
             yield batch
             waiting = perf_counter()
         self._epoch, self._position, self._fresh = epoch + 1, 0, True
+        for bad in self._bad.report():
+            log.warning("replaced a bad sample: %s", bad)
 
     def state_dict(self) -> dict[str, int | str]:
         """Where the job is, as JSON under 1 KB; the same on every rank. Only batches given to the caller count."""
-        return self._job.state(self._epoch, self._position) | {"seed": self._seed}
+        return self._job.state(self._seed, self._epoch, self._position)
 
     def load_state_dict(self, state: Mapping[str, object]) -> None:
         """Go on where the saved job was, in a world of any size; the seed comes along.
@@ -127,9 +136,19 @@ class StreamingLoader:
         """The epoch under way, or the next one to begin."""
         return self._epoch
 
+    @property
+    def source_epochs(self) -> dict[str, float]:
+        """For a mix: how often each source has been gone through by now."""
+        return self._job.epochs(self._seed, self._epoch, self._position) if isinstance(self._job, MixJob) else {}
+
+    @property
+    def bad(self) -> tuple[BadSample, ...]:
+        """The samples that were replaced on this rank so far, and why."""
+        return self._bad.report()
+
     def stats(self) -> Stats:
         """Samples, bytes and seconds so far, on this rank."""
-        return self._meter.stats()
+        return self._meter.stats(bad=len(self._bad.report()))
 
 
 def to_tensors(batch: Batch, device: torch.device | None) -> Batch:

@@ -8,16 +8,17 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
 from ropeway.errors import FormatError
-from ropeway.keys import check_dataset, check_part
+from ropeway.keys import check_dataset, check_part, check_task
 
 FORMAT = 1
 """Number of this storage format; a reader refuses a higher one."""
 
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 SplitName: TypeAlias = Literal["train", "valid", "test"]
 Access: TypeAlias = Literal["open", "registered", "credentialed", "restricted"]
 TaskType: TypeAlias = Literal["binary", "multiclass", "multilabel", "regression"]
@@ -66,7 +67,7 @@ class Part:
     """Hz."""
     channels: tuple[str, ...] = ()
     """Names along the channel axis: leads, genes, table columns."""
-    samples: int = 0
+    samples: Count = 0
     """How many samples have this part."""
 
 
@@ -94,10 +95,10 @@ class Split:
     """Totals of one split."""
 
     name: SplitName
-    samples: int
-    subjects: int
-    bytes: int
-    shards: int
+    samples: Count
+    subjects: Count
+    bytes: Count
+    shards: Count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +107,8 @@ class Shard:
 
     path: str
     split: SplitName
-    bytes: int
-    samples: int
+    bytes: Count
+    samples: Count
     sha256: str
 
 
@@ -116,8 +117,8 @@ class IndexFile:
     """One Parquet file of the index. `path` is relative to the dataset's folder."""
 
     path: str
-    rows: int
-    bytes: int
+    rows: Count
+    bytes: Count
     sha256: str
 
 
@@ -130,8 +131,8 @@ class Provenance:
     software: str
     source: str
     """sha256 over the raw file listing (relative path, size)."""
-    source_files: int
-    source_bytes: int
+    source_files: Count
+    source_bytes: Count
     skipped: Mapping[str, int] = field(default_factory=dict)
     """Samples left out, by reason. Empty unless the packer was told to skip."""
 
@@ -150,7 +151,7 @@ class Manifest:
     shards: tuple[Shard, ...]
     index: tuple[IndexFile, ...]
     provenance: Provenance
-    withdrawn_subjects: int = 0
+    withdrawn_subjects: Count = 0
 
     @property
     def samples(self) -> int:
@@ -188,15 +189,17 @@ def loads(data: bytes, *, url: str | None = None) -> Manifest:
     """
     try:
         head = msgspec.json.decode(data, type=_Head)
-        if head.format > FORMAT:
-            raise FormatError(f"storage format {head.format} is newer than {FORMAT}: upgrade ropeway", url=url)
+        if head.format != FORMAT:
+            newer = f"newer than {FORMAT}: upgrade ropeway" if head.format > FORMAT else "none there ever was"
+            raise FormatError(f"storage format {head.format} is {newer}", url=url)
         manifest = msgspec.json.decode(data, type=Manifest)
     except msgspec.MsgspecError as error:
         raise FormatError(f"not a manifest: {error}", url=url) from error
     try:
         check(manifest)
     except FormatError as error:
-        raise FormatError(str(error), url=url) from error
+        error.url = url
+        raise
     return manifest
 
 
@@ -206,8 +209,11 @@ def loads_latest(data: bytes, *, url: str | None = None) -> Latest:
         latest = msgspec.json.decode(data, type=Latest)
     except msgspec.MsgspecError as error:
         raise FormatError(f"not a latest.json: {error}", url=url) from error
-    if latest.version not in latest.history or not all(map(_VERSION.fullmatch, latest.history)):
-        raise FormatError("latest.json names a version that is not in its history", url=url)
+    for version in latest.history:
+        if not _VERSION.fullmatch(version):
+            raise FormatError(f"latest.json has a history with {version!r}, which is no version", url=url)
+    if latest.version not in latest.history:
+        raise FormatError(f"latest.json names a version that is not in its history: {latest.version!r}", url=url)
     return latest
 
 
@@ -218,15 +224,34 @@ def check(manifest: Manifest) -> None:
         raise FormatError(f"not a version: {manifest.version!r} (12 hex digits)", dataset=manifest.dataset)
     for part in manifest.parts:
         check_part(part.name)
+    for shard in manifest.shards:
+        if not is_url(shard.path):
+            _check_path(shard.path, manifest)
+    for file in manifest.index:
+        _check_path(file.path, manifest)
     _check_unique("part", (part.name for part in manifest.parts), manifest)
     _check_unique("task", (task.id for task in manifest.tasks), manifest)
     _check_unique("split", (split.name for split in manifest.splits), manifest)
     _check_unique("shard", (shard.path for shard in manifest.shards), manifest)
+    _check_unique("index file", (file.path for file in manifest.index), manifest)
     for task in manifest.tasks:
+        check_task(task.id)
         _check_unique(f"class of task {task.id}", task.classes, manifest)
-        if (task.type == "regression") == bool(task.classes):
-            raise FormatError(f"task {task.id} is {task.type} with classes {task.classes}", dataset=manifest.dataset)
+        right = {"regression": len(task.classes) == 0, "binary": len(task.classes) == 2}
+        if not right.get(task.type, bool(task.classes)):
+            classes = ", ".join(task.classes) or "no classes"
+            raise FormatError(f"task {task.id} is {task.type} with {classes}", dataset=manifest.dataset)
     _check_totals(manifest)
+    for part in manifest.parts:
+        if part.samples > manifest.samples:
+            raise FormatError(
+                f"part {part.name} is in {part.samples} samples of {manifest.samples}", dataset=manifest.dataset
+            )
+
+
+def _check_path(path: str, manifest: Manifest) -> None:
+    if not path or {"", ".", ".."} & set(path.split("/")):
+        raise FormatError(f"not a path in the dataset's folder: {path!r}", dataset=manifest.dataset)
 
 
 def _check_unique(what: str, names: Iterable[str], manifest: Manifest) -> None:
@@ -236,10 +261,22 @@ def _check_unique(what: str, names: Iterable[str], manifest: Manifest) -> None:
 
 
 def _check_totals(manifest: Manifest) -> None:
+    splits = {split.name for split in manifest.splits}
     for shard in manifest.shards:
         if not _SHA256.fullmatch(shard.sha256):
             raise FormatError("sha256 is not 64 hex digits", dataset=manifest.dataset, shard=shard.path)
+        if shard.split not in splits:
+            raise FormatError(
+                f"shard of a split that is not listed: {shard.split}", dataset=manifest.dataset, shard=shard.path
+            )
+    for file in manifest.index:
+        if not _SHA256.fullmatch(file.sha256):
+            raise FormatError(f"sha256 of {file.path} is not 64 hex digits", dataset=manifest.dataset)
     for split in manifest.splits:
+        if split.subjects > split.samples:
+            raise FormatError(
+                f"split {split.name} has {split.subjects} subjects in {split.samples} samples", dataset=manifest.dataset
+            )
         shards = [shard for shard in manifest.shards if shard.split == split.name]
         totals = (sum(shard.samples for shard in shards), sum(shard.bytes for shard in shards), len(shards))
         if totals != (split.samples, split.bytes, split.shards):

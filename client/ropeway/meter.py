@@ -13,6 +13,7 @@ class Stats:
         bytes: of their spans in the shards.
         wait: seconds the caller spent waiting for a batch.
         elapsed: seconds from asking for the first batch of an epoch to receiving its last, over all epochs.
+        bad: different samples that were replaced.
     """
 
     samples: int = 0
@@ -20,6 +21,7 @@ class Stats:
     bytes: int = 0
     wait: float = 0.0
     elapsed: float = 0.0
+    bad: int = 0
 
     @property
     def samples_per_second(self) -> float:
@@ -57,6 +59,6 @@ class Meter:
         self.elapsed += now - self._since
         self._since = now
 
-    def stats(self) -> Stats:
+    def stats(self, *, bad: int) -> Stats:
         """The counts so far."""
-        return Stats(self.samples, self.batches, self.bytes, self.wait, self.elapsed)
+        return Stats(self.samples, self.batches, self.bytes, self.wait, self.elapsed, bad)

@@ -5,7 +5,7 @@ The construction is part of the format: the README tells it in words, golden tes
     blocks     runs of samples that lie together in a shard, a few hundred KiB each
     ranked     the blocks sorted by a keyed hash of their number; laid out so, their samples form one sequence
     lanes      that sequence cut into L equal runs (the first n mod L have one sample more)
-    windows    in each lane, every K pieces of blocks in turn; a window's samples are sorted by a keyed hash of their row
+    windows    in each lane, every K pieces of blocks in turn; a window's samples are sorted by a keyed hash of the row
     position   p is slot p div L of lane p mod L
 
 A rank of W takes the positions ≡ rank (mod W). Where W divides L those are whole lanes, so no two ranks read the same

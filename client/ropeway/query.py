@@ -5,7 +5,8 @@ A filter is a SQL WHERE expression over `dataset, domain, modality, split, subje
 It is parsed, checked against a whitelist, and compiled anew with bound parameters: no text of it reaches the database.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -17,6 +18,13 @@ from ropeway.errors import QueryError
 
 Scalar: TypeAlias = str | int | float | bool
 ColumnType: TypeAlias = Literal["string", "number", "boolean"]
+Tree: TypeAlias = Any
+"""A sqlglot node (its base class has another name in every other release)."""
+
+_EXACT_DIGITS = 18
+"""Longer whole numbers would not fit the database's 64 bits; they compare as floating point."""
+_SHOWN = 200
+"""Characters of a filter that a message repeats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,55 +63,68 @@ class Dialect:
     absent: frozenset[str] = field(default_factory=frozenset)
 
 
-def parse(where: str) -> exp.Expression:
+def parse(where: str) -> Tree:
     """The checked syntax tree of a filter expression.
 
     Raises:
         QueryError: it does not parse, is more than one expression, or uses something outside the language.
     """
-    try:
+    with _refused(where):
         statements = sqlglot.parse(where, dialect="duckdb")
-    except sqlglot_errors.SqlglotError as error:
-        raise QueryError(f"filter does not parse: {_parse_problem(error)}: {where}") from error
-    if len(statements) != 1 or statements[0] is None or ";" in _outside_strings(where):
-        raise QueryError(f"a filter is one expression, without semicolons: {where}")
-    tree = statements[0]
-    for node in tree.walk():
-        if type(node) not in _ALLOWED:
-            raise QueryError(f"a filter may not contain {_describe(node)}: {where}")
-    if not isinstance(tree, _CONDITIONS):
-        raise QueryError(f"a filter is a condition, such as age >= 60 and sex = 'F'; this is none: {where}")
+        if len(statements) != 1 or statements[0] is None or ";" in _outside_strings(where):
+            raise QueryError("a filter is one expression, without semicolons")
+        tree: Tree = statements[0]
+        for node in tree.walk():
+            allowed = _ARGUMENTS.get(type(node))
+            if allowed is None or any(value and name not in allowed for name, value in node.args.items()):
+                raise QueryError(f"a filter may not contain {_describe(node)}")
+        if not isinstance(tree, _CONDITIONS):
+            raise QueryError("a filter is a condition, such as age >= 60 and sex = 'F'; this is none")
     return tree
 
 
-def column_names(tree: exp.Expression) -> set[str]:
-    """The columns that a filter uses."""
+def column_names(tree: Tree) -> set[str]:
+    """The columns that a filter uses, in lower case."""
     return {column.name.lower() for column in tree.find_all(exp.Column)}
 
 
-def part_names(tree: exp.Expression) -> set[str]:
+def part_names(tree: Tree) -> set[str]:
     """The parts that a filter asks for with `has(…)`."""
     return {_has_part(call) for call in tree.find_all(exp.Anonymous)}
 
 
-def compile_filter(tree: exp.Expression, dialect: Dialect) -> tuple[str, list[Scalar]]:
+def compile_filter(tree: Tree, dialect: Dialect) -> tuple[str, list[Scalar]]:
     """SQL and its parameters for a filter in one dataset.
 
     Raises:
         QueryError: a column or part that no dataset has, a literal of the wrong type, or a class that is none.
     """
     compiler = _Compiler(dialect)
-    return compiler.condition(tree), compiler.params
+    with _refused(""):
+        return compiler.condition(tree), compiler.params
 
 
-_COMPARISONS: dict[type[exp.Expression], str] = {
+_EQUALITY = ("=", "<>")
+_COMPARISONS: dict[type, str] = {
     exp.EQ: "=", exp.NEQ: "<>", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=",
     exp.Like: "LIKE", exp.ILike: "ILIKE",
 }  # fmt: skip
 _FLIPPED = {"=": "=", "<>": "<>", ">": "<", ">=": "<=", "<": ">", "<=": ">="}
 _CONDITIONS = (exp.And, exp.Or, exp.Not, exp.Paren, exp.In, exp.Between, exp.Is, exp.Anonymous, exp.Column,
                exp.Boolean, *_COMPARISONS)  # fmt: skip
-_ALLOWED = {*_CONDITIONS, exp.Identifier, exp.Literal, exp.Neg, exp.Null, exp.Tuple}
+_BINARY = ("this", "expression")
+_ARGUMENTS: dict[type, tuple[str, ...]] = {
+    **dict.fromkeys((*_COMPARISONS, exp.And, exp.Or, exp.Is), _BINARY),
+    **dict.fromkeys((exp.Like, exp.ILike), (*_BINARY, "negate")),
+    **dict.fromkeys((exp.Not, exp.Paren, exp.Neg, exp.Column, exp.Boolean), ("this",)),
+    exp.In: ("this", "expressions"),
+    exp.Between: ("this", "low", "high"),
+    exp.Anonymous: ("this", "expressions"),
+    exp.Identifier: ("this", "quoted"),
+    exp.Literal: ("this", "is_string"),
+    exp.Null: (),
+}
+"""The whole language: node types, and what each may carry. What is not named here is refused, not ignored."""
 
 
 class _Compiler:
@@ -113,11 +134,11 @@ class _Compiler:
         self.dialect = dialect
         self.params: list[Scalar] = []
 
-    def condition(self, node: exp.Expression) -> str:
+    def condition(self, node: Tree) -> str:
         match node:
             case exp.And() | exp.Or():
-                word = "AND" if isinstance(node, exp.And) else "OR"
-                return f"({self.condition(node.this)} {word} {self.condition(node.expression)})"
+                word = " AND " if isinstance(node, exp.And) else " OR "
+                return f"({word.join(self.condition(side) for side in node.flatten())})"
             case exp.Not():
                 return f"(NOT {self.condition(node.this)})"
             case exp.Paren():
@@ -125,30 +146,45 @@ class _Compiler:
             case exp.Boolean():
                 return "TRUE" if node.this else "FALSE"
             case exp.Anonymous():
-                return self.has(_has_part(node))
+                return self.dialect.parts.get(_has_part(node), "FALSE")
+            case _:
+                return self.predicate(node)
+
+    def predicate(self, node: Tree) -> str:
+        match node:
             case exp.Is():
                 return self.is_null(node)
-            case exp.In():
+            case exp.In() if node.expressions:
                 return self.compare(node.this, lambda sql, bind: f"{sql} IN ({', '.join(map(bind, node.expressions))})")
             case exp.Between():
+                self.check_order(node, node.this)
                 low, high = node.args["low"], node.args["high"]
                 return self.compare(node.this, lambda sql, bind: f"{sql} BETWEEN {bind(low)} AND {bind(high)}")
             case exp.Column():
                 return self.truth(node)
             case _ if type(node) in _COMPARISONS:
                 return self.binary(node)
-        raise QueryError(f"a filter may not contain {_describe(node)} here: {node.sql()}")
+        raise QueryError(f"a filter may not contain {_describe(node)} here")
 
-    def binary(self, node: exp.Expression) -> str:
+    def binary(self, node: Tree) -> str:
         left, right, operator = node.this, node.expression, _COMPARISONS[type(node)]
         if not isinstance(left, exp.Column) and isinstance(right, exp.Column) and operator in _FLIPPED:
             left, right, operator = right, left, _FLIPPED[operator]
-        column = self.column(left)
-        if column is not None and operator not in ("=", "<>") and column.values is not None:
-            raise QueryError(f"classes have no order: compare label with = or in (…): {node.sql()}")
-        return self.compare(left, lambda sql, bind: f"{sql} {operator} {bind(right)}")
+        if operator not in _EQUALITY:
+            self.check_order(node, left)
+        if operator not in _FLIPPED:
+            column = self.column(left)
+            if column is not None and column.type != "string":
+                raise QueryError(f"{left.name} is a {column.type}; {operator} is for text: {_text(node)}")
+        comparison = self.compare(left, lambda sql, bind: f"{sql} {operator} {bind(right)}")
+        return f"(NOT {comparison})" if node.args.get("negate") else comparison
 
-    def compare(self, node: exp.Expression, write: Callable[[str, Callable[[exp.Expression], str]], str]) -> str:
+    def check_order(self, node: Tree, named: Tree) -> None:
+        column = self.column(named)
+        if column is not None and column.values is not None:
+            raise QueryError(f"classes have no order: compare label with = or in (…): {_text(node)}")
+
+    def compare(self, node: Tree, write: Callable[[str, Callable[[Tree], str]], str]) -> str:
         """A comparison of a column with literals; over a list it holds when it holds for any element."""
         column = self.column(node)
         if column is None:
@@ -158,10 +194,10 @@ class _Compiler:
             return f"(len(list_filter({column.sql}, lambda x: {body})) > 0)"
         return f"({write(column.sql, lambda literal: self.bind(node, column, literal))})"
 
-    def column(self, node: exp.Expression) -> Column | None:
+    def column(self, node: Tree) -> Column | None:
         """The column a node names; None when only other datasets have it."""
         if not isinstance(node, exp.Column) or node.table:
-            raise QueryError(f"compare a column with a value, such as age >= 60, not: {node.sql()}")
+            raise QueryError(f"compare a column with a value, such as age >= 60, not: {_text(node)}")
         name = node.name.lower()
         if name in self.dialect.absent:
             return None
@@ -171,7 +207,7 @@ class _Compiler:
             raise QueryError(f"unknown column {name!r} in the filter{hint}; there is: {known}")
         return self.dialect.columns[name]
 
-    def bind(self, node: exp.Expression, column: Column, literal: exp.Expression) -> str:
+    def bind(self, node: Tree, column: Column, literal: Tree) -> str:
         value = _literal(literal)
         kind = {str: "string", bool: "boolean"}.get(type(value), "number")
         if column.values is not None:
@@ -180,11 +216,11 @@ class _Compiler:
                 raise QueryError(f"{value!r} is not a class of the task; its classes: {classes}")
             value = column.values[value]
         elif kind != column.type:
-            raise QueryError(f"{node.name} is a {column.type}; it can't be compared with {literal.sql()}")
+            raise QueryError(f"{node.name} is a {column.type}; it can't be compared with {_text(literal)}")
         self.params.append(value)
         return "?"
 
-    def truth(self, node: exp.Column) -> str:
+    def truth(self, node: Tree) -> str:
         column = self.column(node)
         if column is None:
             return "NULL"
@@ -192,51 +228,76 @@ class _Compiler:
             raise QueryError(f"{node.name} is a {column.type}, not a condition: compare it with a value")
         return column.sql
 
-    def is_null(self, node: exp.Is) -> str:
+    def is_null(self, node: Tree) -> str:
         if not isinstance(node.expression, exp.Null):
-            raise QueryError(f"after IS comes NULL or NOT NULL: {node.sql()}")
+            raise QueryError(f"after IS comes NULL or NOT NULL: {_text(node)}")
         column = self.column(node.this)
         return "TRUE" if column is None else f"({column.sql} IS NULL)"
 
-    def has(self, part: str) -> str:
-        return self.dialect.parts.get(part, "FALSE")
 
-
-def _has_part(call: exp.Anonymous) -> str:
+def _has_part(call: Tree) -> str:
     arguments = call.expressions
     if call.name.lower() != "has" or len(arguments) != 1 or not _is_string(arguments[0]):
-        raise QueryError(f"the only function of a filter is has('part'), not {call.sql()}")
+        raise QueryError(f"the only function of a filter is has('part'), not {_text(call)}")
     return str(arguments[0].this)
 
 
-def _is_string(node: exp.Expression) -> bool:
+def _is_string(node: Tree) -> bool:
     return isinstance(node, exp.Literal) and bool(node.is_string)
 
 
-def _literal(node: Any) -> Scalar:
+def _literal(node: Tree) -> Scalar:
     match node:
         case exp.Literal() if node.is_string:
             return str(node.this)
         case exp.Literal():
-            text = str(node.this)
-            return int(text) if text.isdigit() else float(text)
+            return _number(str(node.this))
         case exp.Neg() if isinstance(node.this, exp.Literal) and not node.this.is_string:
-            return -float(node.this.this) if not str(node.this.this).isdigit() else -int(node.this.this)
+            return -_number(str(node.this.this))
         case exp.Boolean():
             return bool(node.this)
         case exp.Paren():
             return _literal(node.this)
-    raise QueryError(f"compare a column with a value (a number, 'text', true or false), not with {node.sql()}")
+    raise QueryError(f"compare a column with a value (a number, 'text', true or false), not with {_text(node)}")
 
 
-def _describe(node: exp.Expression) -> str:
-    return f"{type(node).__name__.lower()} ({node.sql()})"
+def _number(text: str) -> int | float:
+    exact = text.isdecimal() and len(text) <= _EXACT_DIGITS
+    return int(text) if exact else float(text)
+
+
+def _describe(node: Tree) -> str:
+    return f"{type(node).__name__.lower()}: {_text(node)}"
+
+
+def _text(node: Tree) -> str:
+    return _short(str(node.sql(dialect="duckdb", unsupported_level=sqlglot.ErrorLevel.IGNORE)))
+
+
+def _short(text: str) -> str:
+    """Text of the user's on one line of a message."""
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
 
 
 def _outside_strings(text: str) -> str:
     return "".join(text.split("'")[::2])
 
 
-def _parse_problem(error: sqlglot_errors.SqlglotError) -> str:
+@contextmanager
+def _refused(where: str) -> Iterator[None]:
+    """Whatever is wrong with a filter becomes one QueryError of one line that shows the filter."""
+    shown = f": {_short(where)}" if where.strip() else ""
+    try:
+        yield
+    except QueryError as error:
+        raise QueryError(f"{error}{shown}") from error
+    except RecursionError as error:
+        raise QueryError(f"filter is nested too deeply{shown}") from error
+    except (sqlglot_errors.SqlglotError, ValueError) as error:
+        raise QueryError(f"filter does not parse: {_parse_problem(error)}{shown}") from error
+
+
+def _parse_problem(error: Exception) -> str:
     problems = getattr(error, "errors", None)
-    return str(problems[0].get("description", error)) if problems else str(error).splitlines()[0]
+    return str(problems[0].get("description", error)) if problems else _short(str(error))

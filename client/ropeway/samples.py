@@ -3,7 +3,7 @@
 Rows are in storage order: by dataset, then shard, then offset. A row's number is what the order permutes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -16,6 +16,7 @@ from ropeway.manifest import Shard, Task
 
 Array: TypeAlias = npt.NDArray[Any]
 Ints: TypeAlias = npt.NDArray[np.int64]
+Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 UNLABELLED = -1
 """Stands for a missing class label; a missing number is NaN."""
@@ -114,21 +115,21 @@ def stack(pieces: Sequence[Samples]) -> Samples:
     if len(pieces) == 1:
         return first
 
-    def joined(column: Callable[[Samples], Array]) -> Array:
-        return np.concatenate([column(piece) for piece in pieces])
+    def joined(columns: Iterable[Array]) -> Array:
+        return np.concatenate(list(columns))
 
     return Samples(
         shards=first.shards,
-        shard=joined(lambda piece: piece.shard),
-        offset=joined(lambda piece: piece.offset),
-        length=joined(lambda piece: piece.length),
-        crc32c=joined(lambda piece: piece.crc32c),
+        shard=joined(piece.shard for piece in pieces),
+        offset=joined(piece.offset for piece in pieces),
+        length=joined(piece.length for piece in pieces),
+        crc32c=joined(piece.crc32c for piece in pieces),
         keys=pa.concat_arrays([piece.keys for piece in pieces]),
         parts={
-            part: (joined(lambda piece: piece.parts[part][0]), joined(lambda piece: piece.parts[part][1]))
+            part: (joined(piece.parts[part][0] for piece in pieces), joined(piece.parts[part][1] for piece in pieces))
             for part in first.parts
         },
-        labels={task: joined(lambda piece: piece.labels[task]) for task in first.labels},
+        labels={task: joined(piece.labels[task] for piece in pieces) for task in first.labels},
     )
 
 

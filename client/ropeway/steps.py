@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ropeway.errors import UsageError
-from ropeway.order import EpochOrder
+from ropeway.order import EpochOrder, Stretch
 from ropeway.samples import Ints
 from ropeway.world import World
 
@@ -78,7 +78,7 @@ class Batching:
             position: samples the whole world has been given.
             offset, stride: only every `stride`-th step, from the `offset`-th: how worker processes share the work.
         """
-        feed = _Feed(order, position, self.world)
+        feed = Feed(order, position, self.world)
         for number in range(self.count(order.samples, position)):
             start = position + number * self.global_batch
             stop = start + self.global_batch
@@ -112,28 +112,31 @@ def _first_rows(order: EpochOrder, count: int) -> Ints:
     return found
 
 
-class _Feed:
+_NOTHING = Stretch(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64))
+
+
+class Feed:
     """The rank's samples in order, handed out up to a position at a time."""
 
     def __init__(self, order: EpochOrder, position: int, world: World) -> None:
         self._stretches = order.stretches(position, world.rank, world.size)
-        self._rest: tuple[Ints, Ints, Ints] = (np.empty(0, np.int64),) * 3
+        self._rest = _NOTHING
 
     def until(self, stop: int) -> tuple[Ints, Ints]:
         pieces = []
         while True:
-            positions, rows, windows = self._rest
-            cut = int(np.searchsorted(positions, stop))
+            rest = self._rest
+            cut = int(np.searchsorted(rest.positions, stop))
             if cut:
-                pieces.append((rows[:cut], windows[:cut]))
-            if cut < len(positions):
-                self._rest = positions[cut:], rows[cut:], windows[cut:]
+                pieces.append((rest.rows[:cut], rest.windows[:cut]))
+            if cut < len(rest.positions):
+                self._rest = Stretch(rest.positions[cut:], rest.rows[cut:], rest.windows[cut:])
                 break
             stretch = next(self._stretches, None)
             if stretch is None:
-                self._rest = (np.empty(0, np.int64),) * 3
+                self._rest = _NOTHING
                 break
-            self._rest = stretch.positions, stretch.rows, stretch.windows
+            self._rest = stretch
         if len(pieces) == 1:
             return pieces[0]
         empty = np.empty(0, np.int64)

@@ -1,16 +1,20 @@
 """The same stream as a torch IterableDataset, for a plain DataLoader, Lightning or a Trainer."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from uuid import uuid4
 
 from torch.utils.data import IterableDataset, get_worker_info
 
+from ropeway.bad import BadSamples, OnBad
 from ropeway.decode import Decode, Decoder
-from ropeway.errors import UsageError
-from ropeway.job import plan_job
+from ropeway.errors import StateError
+from ropeway.handover import Listener, Mark, WorkerBatch
+from ropeway.job import plan_batching, plan_job
 from ropeway.loader import to_tensors
+from ropeway.mixing import Mix
 from ropeway.order import Order, Shuffled
 from ropeway.steps import Tail
-from ropeway.stream import Batch, Decoding, choose_parts
+from ropeway.stream import Batch, Decoding
 from ropeway.view import View
 
 
@@ -20,14 +24,17 @@ class StreamingDataset(IterableDataset[Batch]):
     Worker processes decode; they do not choose: any number of them gives the batches that `StreamingLoader` gives, in
     the same order. `StreamingLoader` itself needs no worker processes and is faster.
 
+    `state_dict()` in the training process counts the batches that were looked into there, whoever made them; what
+    workers have read ahead does not count. Each iteration is a new epoch, or goes on where a loaded state says.
+
     Args:
-        view, batch_size, global_batch_size, seed, parts, order, tail, rank, world_size, decoders: as for
+        view, batch_size, global_batch_size, seed, parts, order, tail, on_bad, rank, world_size, decoders: as for
             `StreamingLoader`. The rank is found out here, before any worker process starts.
     """
 
     def __init__(  # noqa: PLR0913 - the front door: every knob has a default
         self,
-        view: View,
+        view: View | Mix,
         batch_size: int | None = None,
         *,
         global_batch_size: int | None = None,
@@ -35,18 +42,25 @@ class StreamingDataset(IterableDataset[Batch]):
         parts: Sequence[str] | None = None,
         order: Order | None = None,
         tail: Tail = "drop",
+        on_bad: OnBad = "raise",
         rank: int | None = None,
         world_size: int | None = None,
         decoders: Mapping[str, Decoder | Decode] | None = None,
     ) -> None:
         super().__init__()
-        decoding = Decoding(parts=choose_parts(view, parts), decoders=decoders or {}, threads=1)
-        self._job = plan_job(
-            view, batch_size=batch_size, global_batch_size=global_batch_size, seed=seed, order=order or Shuffled(),
-            tail=tail, decoding=decoding, rank=rank, world_size=world_size,
-        )  # fmt: skip
+        decoding = Decoding(
+            parts=None if parts is None else tuple(parts), decoders=decoders or {}, threads=1, bad=BadSamples(on_bad)
+        )
+        batching = plan_batching(batch_size, global_batch_size, tail, rank, world_size)
+        self._job = plan_job(view, order or Shuffled(), batching, decoding)
         self._seed, self._epoch, self._position = seed, 0, 0
-        self._fresh, self._read_here = True, False
+        self._fresh = True
+        self._skip: int | None = None
+        self._name = uuid4().hex
+        self._listener: Listener | None = Listener(self._name, self._hear)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_listener": None}
 
     def __len__(self) -> int:
         """Steps of a whole epoch."""
@@ -54,47 +68,59 @@ class StreamingDataset(IterableDataset[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
-        offset, stride = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        first, stride = (0, 1) if worker is None else (worker.id, worker.num_workers)
         if not self._fresh:  # the last iteration was left in the middle: its epoch is over
             self._epoch, self._position = self._epoch + 1, 0
-        self._fresh, self._read_here = False, True
+        if self._skip is None:
+            self._skip = first
+        self._fresh = False
         epoch = self._epoch
-        steps = self._job.deliveries(self._seed, epoch, self._position, offset=offset, stride=stride)
+        steps = self._job.deliveries(self._seed, epoch, self._position, offset=self._skip, stride=stride)
         for delivery in steps:
-            self._position = delivery.position
-            yield to_tensors(delivery.batch, None)
-        self._epoch, self._position, self._fresh = epoch + 1, 0, True
+            self._position, self._skip = delivery.position, stride - 1
+            batch = to_tensors(delivery.batch, None)
+            mark = Mark(self._name, epoch, delivery.position)
+            yield batch if worker is None else WorkerBatch(batch, mark)
+        self._epoch, self._position, self._fresh, self._skip = epoch + 1, 0, True, None
 
-    def state_dict(self, *, steps: int | None = None) -> dict[str, int | str]:
+    def state_dict(self) -> dict[str, int | str]:
         """Where the job is, as JSON under 1 KB; the same on every rank.
 
-        Args:
-            steps: batches received since this epoch began or a state was loaded. Needed where worker processes read:
-                this process does not see what they have handed over, and what they prefetched must not count.
-
-        Raises:
-            UsageError: nothing was read in this process, and `steps` is not given.
+        In a worker process (torchdata's StatefulDataLoader asks there) it also says how many steps up to the worker's
+        own next one are the other workers'.
         """
-        if steps is not None:
-            position = min(self._position + steps * self._job.batching.global_batch, self._job.view.samples)
-            return self._job.state(self._epoch, position) | {"seed": self._seed}
-        if not self._read_here and self._fresh and not self._position:
-            raise UsageError(
-                "nothing was read in this process: where DataLoader workers read, give the number of batches you "
-                "received, state_dict(steps=…)"
-            )
-        return self._job.state(self._epoch, self._position) | {"seed": self._seed}
+        state = self._job.state(self._seed, self._epoch, self._position)
+        worker = get_worker_info()
+        if worker is None:
+            return state
+        return state | {"skip": worker.id if self._skip is None else self._skip, "workers": worker.num_workers}
 
     def load_state_dict(self, state: Mapping[str, object]) -> None:
         """Go on where the saved job was, in a world of any size and with any number of workers.
 
         Raises:
-            StateError: the state belongs to another view or another order.
+            StateError: the state belongs to another view or another order, or to one of another number of workers.
         """
         restored = self._job.restore(state)
+        worker = get_worker_info()
+        workers = 1 if worker is None else worker.num_workers
+        if state.get("workers", workers) != workers:
+            raise StateError(
+                f"this is the state of one of {state['workers']} worker processes, there are {workers} now: keep "
+                "num_workers, or save the dataset's own state_dict() in the training process"
+            )
+        skip = state.get("skip")
         self._seed, self._epoch, self._position = restored.seed, restored.epoch, restored.position
-        self._fresh = True
+        self._fresh, self._skip = True, skip if isinstance(skip, int) else None
 
     def set_epoch(self, epoch: int) -> None:
-        """Begin this epoch with the next iteration; with worker processes call it before every epoch."""
-        self._epoch, self._position, self._fresh = epoch, 0, True
+        """Begin this epoch with the next iteration."""
+        self._epoch, self._position, self._fresh, self._skip = epoch, 0, True, None
+
+    def _hear(self, mark: Mark) -> None:
+        """A worker's batch was looked into, here in the training process."""
+        end = self._job.position(0, self._job.steps)
+        if mark.position >= end:
+            self._epoch, self._position, self._fresh = mark.epoch + 1, 0, True
+        else:
+            self._epoch, self._position, self._fresh = mark.epoch, mark.position, False

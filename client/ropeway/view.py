@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ropeway import subsets
 from ropeway.errors import UsageError
 from ropeway.manifest import Part, Task
 from ropeway.query import Query
@@ -32,11 +33,12 @@ class View:
 
     Attributes:
         info: everything known of it without touching a sample.
+        reach: opens the bytes of its shards.
     """
 
     def __init__(self, info: ViewInfo, load: Callable[[], Samples], reach: Callable[[Samples], ShardBytes]) -> None:
         self.info = info
-        self._load, self._reach = load, reach
+        self._load, self.reach = load, reach
         self._table: Samples | None = None
 
     @property
@@ -74,7 +76,35 @@ class View:
 
     def reader(self) -> ShardBytes:
         """Access to the bytes of the view's shards."""
-        return self._reach(self.table())
+        return self.reach(self.table())
+
+    def limit(self, count: int, *, seed: int = 0) -> "View":
+        """The view of `count` of these samples, drawn by seed; a larger count keeps the smaller one's samples."""
+        return subsets.derive(self, f"limit {count} {seed}", lambda table: subsets.limit(table, count, seed))
+
+    def few_shot(self, task: str, *, per_class: int, seed: int = 0) -> "View":
+        """The view of `per_class` samples of each class of a task, drawn by seed; all where a class has fewer."""
+        found = self.task(task)
+        return subsets.derive(
+            self, f"few-shot {task} {per_class} {seed}", lambda table: subsets.few_shot(table, found, per_class, seed)
+        )
+
+    def balanced(self, task: str, *, seed: int = 0) -> "View":
+        """The view in which samples of a task's rarer classes repeat until all classes are equally frequent."""
+        found = self.task(task)
+        return subsets.derive(self, f"balanced {task} {seed}", lambda table: subsets.balanced(table, found, seed))
+
+    def task(self, task: str) -> Task:
+        """One of the view's tasks.
+
+        Raises:
+            UsageError: it has no such task.
+        """
+        for found in self.info.tasks:
+            if found.id == task:
+                return found
+        known = ", ".join(found.id for found in self.info.tasks) or "none"
+        raise UsageError(f"no task {task!r} in this view; there is: {known}")
 
     def __repr__(self) -> str:
         names = ", ".join(f"{dataset}@{version}" for dataset, version in self.datasets.items())

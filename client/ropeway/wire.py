@@ -17,6 +17,8 @@ import pyarrow as pa
 from ropeway.errors import FormatError
 from ropeway.samples import Array, Samples, ShardRef
 
+DTYPES = ("<i4", "<i8", "<u4", "<f4", "<f8", "|i1", "|u1")
+
 MEDIA_TYPE = "application/msgpack"
 
 Columns: TypeAlias = Mapping[str, Array | pa.StringArray]
@@ -35,9 +37,13 @@ def unpack_columns(page: bytes | memoryview) -> dict[str, Array | pa.StringArray
     """
     try:
         body = msgpack.unpackb(page)
-        return {name: _unpack(column) for name, column in body["columns"].items()}
-    except (ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
-        raise FormatError(f"not a page of columns: {error}") from error
+        columns = {str(name): _unpack(column) for name, column in body["columns"].items()}
+        for name, column in columns.items():
+            if len(column) != body["rows"]:
+                raise ValueError(f"column {name} has {len(column)} rows, the page {body['rows']}")
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, msgpack.UnpackException) as error:
+        raise FormatError(f"not a page of columns: {error!r}") from error
+    return columns
 
 
 def pack_samples(samples: Samples) -> bytes:
@@ -57,8 +63,15 @@ def pack_samples(samples: Samples) -> bytes:
 
 
 def unpack_samples(page: bytes | memoryview, shards: tuple[ShardRef, ...]) -> Samples:
-    """The samples of one page of a view."""
+    """The samples of one page of a view.
+
+    Raises:
+        FormatError: not such a page, or one of the columns that every sample has is missing.
+    """
     columns: Any = unpack_columns(page)
+    missing = {"key", "shard", "offset", "length", "crc32c"} - columns.keys()
+    if missing:
+        raise FormatError(f"not a page of samples: it lacks {', '.join(sorted(missing))}")
     parts = [name.removesuffix(".offset") for name in columns if name.endswith(".offset")]
     return Samples(
         shards=shards,
@@ -74,18 +87,29 @@ def unpack_samples(page: bytes | memoryview, shards: tuple[ShardRef, ...]) -> Sa
 
 def _pack(column: Array | pa.StringArray) -> dict[str, object]:
     if isinstance(column, pa.StringArray):
-        offsets = np.frombuffer(column.buffers()[1], "<i4")[column.offset : column.offset + len(column) + 1]
-        start, stop = (int(offsets[0]), int(offsets[-1])) if len(offsets) else (0, 0)
-        data = bytes(memoryview(column.buffers()[2] or b"")[start:stop])
-        return {"dtype": "utf8", "shape": [len(column)], "offsets": (offsets - start).tobytes(), "data": data}
+        return _pack_strings(column)
     little = column.astype(column.dtype.newbyteorder("<"), copy=False)
     return {"dtype": little.dtype.str, "shape": list(little.shape), "data": little.tobytes()}
+
+
+def _pack_strings(column: Any) -> dict[str, object]:
+    offsets, data = np.zeros(1, "<i4"), b""
+    if len(column):
+        _, ends, text = column.buffers()
+        offsets = np.frombuffer(ends, "<i4")[column.offset : column.offset + len(column) + 1]
+        data = bytes(memoryview(text or b"")[offsets[0] : offsets[-1]])
+    return {"dtype": "utf8", "shape": [len(column)], "offsets": (offsets - offsets[0]).tobytes(), "data": data}
 
 
 def _unpack(column: Mapping[str, Any]) -> Array | pa.StringArray:
     if column["dtype"] == "utf8":
         buffers = [None, pa.py_buffer(column["offsets"]), pa.py_buffer(column["data"])]
-        strings = pa.Array.from_buffers(pa.string(), column["shape"][0], buffers)
+        (rows,) = column["shape"]
+        if len(column["offsets"]) != 4 * (rows + 1):
+            raise ValueError(f"{len(column['offsets'])} bytes of offsets for {rows} strings")
+        strings = pa.Array.from_buffers(pa.string(), rows, buffers)
         strings.validate(full=True)
         return strings
+    if column["dtype"] not in DTYPES:
+        raise ValueError(f"no element type {column['dtype']!r}")
     return np.frombuffer(column["data"], np.dtype(column["dtype"])).reshape(column["shape"])

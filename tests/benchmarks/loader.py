@@ -54,7 +54,7 @@ def epoch(view: View, work: Workload) -> float:
     return loader.stats().samples_per_second
 
 
-def readv(folder: Path, work: Workload) -> float:
+def read_speed(folder: Path, work: Workload) -> float:
     """Samples per second at the speed of reading the shards in 1 MiB pieces into one reused buffer."""
     buffer = bytearray(1 << 20)
     total = 0
@@ -66,7 +66,7 @@ def readv(folder: Path, work: Workload) -> float:
     return total / (perf_counter() - began) / work.bytes
 
 
-def memcpy(folder: Path, work: Workload) -> float:
+def copy_speed(folder: Path, work: Workload) -> float:
     """Samples per second at the speed of copying between two arrays that do not fit into the caches."""
     source, target = np.ones(64 << 20, np.uint8), np.ones(64 << 20, np.uint8)
     began = perf_counter()
@@ -81,11 +81,11 @@ def packed_view(work: Workload) -> Iterator[tuple[View, Path]]:
         yield ropeway.connect(scratch).query(), Path(scratch)
 
 
-def measure(work: Workload, repeats: int) -> dict[str, float | str]:
+def measure(work: Workload, repeats: int) -> dict[str, object]:
     """Medians over interleaved repeats."""
     with packed_view(work) as (view, folder):
         measured: dict[str, list[float]] = {"ropeway": [], "readv": [], "memcpy": []}
-        ceilings: dict[str, Callable[[Path, Workload], float]] = {"readv": readv, "memcpy": memcpy}
+        ceilings: dict[str, Callable[[Path, Workload], float]] = {"readv": read_speed, "memcpy": copy_speed}
         epoch(view, work)  # warm the page cache
         for _ in range(repeats):
             measured["ropeway"].append(epoch(view, work))
@@ -107,10 +107,10 @@ def main() -> None:
         return
     sys.stdout.write("| workload | samples/s | GB/s | share of readv | share of memcpy |\n|---|---|---|---|---|\n")
     for row in rows:
-        rate, size = float(row["ropeway"]), int(row["bytes"])
+        rate, size, readv, memcpy = (float(str(row[name])) for name in ("ropeway", "bytes", "readv", "memcpy"))
         sys.stdout.write(
-            f"| {row['workload']} | {rate:,.0f} | {rate * size / 1e9:.2f} | {rate / float(row['readv']):.2f} "
-            f"| {rate / float(row['memcpy']):.2f} |\n"
+            f"| {row['workload']} | {rate:,.0f} | {rate * size / 1e9:.2f} | {rate / readv:.2f} "
+            f"| {rate / memcpy:.2f} |\n"
         )
 
 

@@ -7,6 +7,8 @@ from ropeway.errors import UsageError
 from ropeway.stores.local import LocalStore
 from ropeway.stores.protocol import Content, Stat, Store
 
+_OBJECT_STORES = ("s3", "gs", "az", "memory")
+
 __all__ = ["Content", "LocalStore", "Stat", "Store", "open_store"]
 
 
@@ -22,14 +24,13 @@ def open_store(url: str | Path) -> Store:
     if parts.scheme == "" or isinstance(url, Path):
         return LocalStore(url)
     if parts.scheme == "file":
+        if parts.netloc not in ("", "localhost") or not parts.path:
+            raise UsageError("not a directory of this machine (write file:///dir, with three slashes)", url=str(url))
         return LocalStore(unquote(parts.path))
-    from ropeway.stores.objects import BucketStore, connect_cloud, connect_memory, connect_s3
+    if parts.scheme not in _OBJECT_STORES:
+        raise UsageError("not a store URL (a path, or file:// s3:// gs:// az:// memory://)", url=str(url))
+    if not parts.netloc:
+        raise UsageError(f"no bucket in the store URL (write {parts.scheme}://bucket/prefix)", url=str(url))
+    from ropeway.stores.objects import BucketStore
 
-    connect = {"s3": connect_s3, "gs": connect_cloud, "az": connect_cloud, "memory": connect_memory}.get(parts.scheme)
-    if connect is None:
-        raise UsageError(
-            f"not a store URL: {url} (a path, or file:// s3:// gs:// az:// memory://)", url=str(url)
-        )
-    if not parts.netloc and parts.scheme != "memory":
-        raise UsageError(f"no bucket in the store URL: {url} (write {parts.scheme}://bucket/prefix)", url=str(url))
-    return BucketStore(str(url), connect)
+    return BucketStore(str(url))

@@ -1,15 +1,16 @@
 """A directory as a store."""
 
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ropeway.errors import AccessDenied, AlreadyExists, Conflict, NotFound, StoreError
-from ropeway.stores.protocol import Content, Stat
+from ropeway.stores.protocol import Content, Stat, check_folder, check_path, check_range, too_short
 
 _TEMPORARY = ".ropeway-tmp-"
 
@@ -26,60 +27,65 @@ class LocalStore:
 
     def stat(self, path: str) -> Stat:
         with self._errors(path):
-            return _stat(path, self._file(path))
+            file = self._file(path)
+            if file.is_dir():
+                raise IsADirectoryError(path)
+            return _stat(path, file.stat())
 
     def read(self, path: str, start: int = 0, stop: int | None = None) -> memoryview:
+        url = self._url(path)
+        check_range(start, stop, url)
         with self._errors(path), self._file(path).open("rb", buffering=0) as file:
-            end = os.fstat(file.fileno()).st_size if stop is None else stop
+            end = max(start, os.fstat(file.fileno()).st_size) if stop is None else stop
             buffer = memoryview(bytearray(end - start))
             done = 0
             while done < len(buffer):
                 got = os.preadv(file.fileno(), [buffer[done:]], start + done)
                 if got == 0:
-                    raise StoreError(
-                        f"object ends at byte {start + done}, bytes up to {end} were asked for", url=self._url(path)
-                    )
+                    raise too_short(os.fstat(file.fileno()).st_size, end, url)
                 done += got
             return buffer
 
     def load(self, path: str) -> tuple[bytes, str]:
         with self._errors(path):
-            file = self._file(path)
-            tag = _stat(path, file).tag
-            return file.read_bytes(), tag
+            content = self._file(path).read_bytes()
+            return content, _digest(content)
 
     def objects(self, prefix: str = "") -> Iterator[Stat]:
+        check_folder(prefix, self._url(prefix))
         found = []
         with self._errors(prefix):
-            for folder, _, names in os.walk(self.root / prefix):
+            for folder, _, names in os.walk(self.root / prefix, onerror=_unless_gone):
                 for name in names:
                     if not name.startswith(_TEMPORARY):
                         file = Path(folder, name)
-                        found.append(_stat(file.relative_to(self.root).as_posix(), file))
+                        with suppress(FileNotFoundError):  # deleted since it was listed
+                            found.append(_stat(file.relative_to(self.root).as_posix(), file.stat()))
         yield from sorted(found, key=lambda stat: stat.path)
 
     def folders(self, prefix: str = "") -> list[str]:
+        check_folder(prefix, self._url(prefix))
         folder = self.root / prefix
         with self._errors(prefix):
             return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()) if folder.is_dir() else []
 
     def put(self, path: str, content: Content) -> None:
         with self._errors(path), self._written(path, content) as temporary:
-            os.replace(temporary, self._file(path))
+            temporary.replace(self._file(path))
 
     def create(self, path: str, content: bytes) -> None:
         with self._errors(path), self._written(path, content) as temporary:
-            os.link(temporary, self._file(path))
+            self._file(path).hardlink_to(temporary)
 
     def swap(self, path: str, content: bytes, tag: str) -> None:
         with self._errors(path), self._written(path, content) as temporary, _locked(self._file(path).parent):
-            if _stat(path, self._file(path)).tag != tag:
+            if _digest(self._file(path).read_bytes()) != tag:
                 raise Conflict("changed since it was read", url=self._url(path))
-            os.replace(temporary, self._file(path))
+            temporary.replace(self._file(path))
 
     def delete(self, path: str) -> None:
-        with self._errors(path):
-            self._file(path).unlink(missing_ok=True)
+        with self._errors(path), suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            self._file(path).unlink()
 
     def sign(self, path: str, seconds: int) -> str | None:
         return None
@@ -88,18 +94,21 @@ class LocalStore:
         return self._file(path)
 
     def _file(self, path: str) -> Path:
-        if ".." in path.split("/") or path.startswith("/"):
-            raise StoreError("a path may not leave the store", url=self._url(path))
+        check_path(path, self._url(path))
         return self.root / path
 
     def _url(self, path: str) -> str:
         return f"{self.url}/{path}"
 
     @contextmanager
-    def _written(self, path: str, content: Content) -> Iterator[str]:
+    def _written(self, path: str, content: Content) -> Iterator[Path]:
         folder = self._file(path).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise StoreError("a file is where this object's folder should be", url=self._url(path)) from error
+        handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=folder)
+        temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:
                 if isinstance(content, Path):
@@ -113,7 +122,7 @@ class LocalStore:
             yield temporary
             _sync(folder)
         finally:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
     @contextmanager
     def _errors(self, path: str) -> Iterator[None]:
@@ -123,6 +132,8 @@ class LocalStore:
             raise
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFound("no such object", url=self._url(path)) from error
+        except IsADirectoryError as error:
+            raise NotFound("a folder, not an object", url=self._url(path)) from error
         except FileExistsError as error:
             raise AlreadyExists("already there", url=self._url(path)) from error
         except PermissionError as error:
@@ -131,9 +142,18 @@ class LocalStore:
             raise StoreError(error.strerror or str(error), url=self._url(path)) from error
 
 
-def _stat(path: str, file: Path) -> Stat:
-    status = file.stat()
+def _stat(path: str, status: os.stat_result) -> Stat:
     return Stat(path, status.st_size, f"{status.st_ino:x}-{status.st_mtime_ns:x}-{status.st_size:x}")
+
+
+def _digest(content: bytes) -> str:
+    """What `swap` compares: inode and time of a file would not do, both come back when files are replaced quickly."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
 
 
 @contextmanager

@@ -1,37 +1,47 @@
 """Object stores: S3 and what speaks its language, Google Cloud Storage, Azure, and memory, through obstore."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import obstore
 from obstore import exceptions as failures
 from obstore.store import MemoryStore, ObjectStore, S3Store
 
 from ropeway.errors import AccessDenied, AlreadyExists, Conflict, NotFound, StoreError
-from ropeway.stores.protocol import Content, Stat
+from ropeway.stores.protocol import Content, Stat, check_folder, check_path, check_range, too_short
 
 if TYPE_CHECKING:
+    from obstore import SignCapableStore
     from obstore.store import ClientConfig
+
+    from ropeway.stores.forked import ForkedReader
 
 _TIMEOUTS: "ClientConfig" = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)}
 _RETRY: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
+
+_started: list[int] = []
+"""The process that first used obstore: its threads serve that process only, and a forked child would wait for ever."""
+
+_FORKED = (
+    "a forked process cannot do this: start it with 'spawn' or 'forkserver' (DataLoader: multiprocessing_context=…)"
+)
 
 
 class BucketStore:
     """A bucket, or a prefix in one, by URL. The client behind it is made at first use in each process."""
 
-    def __init__(self, url: str, connect: Callable[[str], ObjectStore]) -> None:
+    def __init__(self, url: str) -> None:
         self._root = url.rstrip("/")
-        self._connect = connect
-        self._client: tuple[int, ObjectStore] | None = None
+        self._client: ObjectStore | None = None
+        self._reader: ForkedReader | None = None
 
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_client": None}
+    def __reduce__(self) -> tuple[type["BucketStore"], tuple[str]]:
+        return BucketStore, (self._root,)
 
     @property
     def url(self) -> str:
@@ -39,10 +49,16 @@ class BucketStore:
 
     @property
     def client(self) -> ObjectStore:
-        """The obstore client of this process: its threads do not survive a fork, so a child makes its own."""
-        if self._client is None or self._client[0] != os.getpid():
-            self._client = os.getpid(), self._connect(self._root)
-        return self._client[1]
+        """The obstore client.
+
+        Raises:
+            StoreError: obstore was used before this process was forked; its threads did not come along.
+        """
+        if not self._usable():
+            raise StoreError(_FORKED)
+        if self._client is None:
+            self._client = _connect(self._root)
+        return self._client
 
     def stat(self, path: str) -> Stat:
         with self._errors(path):
@@ -50,18 +66,40 @@ class BucketStore:
             return Stat(path, meta["size"], _tag(meta["e_tag"]))
 
     def read(self, path: str, start: int = 0, stop: int | None = None) -> memoryview:
+        check_range(start, stop, self._url(path))
         if stop == start:
             return memoryview(b"")
         with self._errors(path):
-            if stop is not None:
-                data = memoryview(obstore.get_range(self.client, path, start=start, end=stop))
-            else:
+            if not self._usable():
+                data = self._forked_reader().read(path, start, stop)
+            elif stop is None:
                 data = memoryview(obstore.get(self.client, path).bytes())[start:]
+            else:
+                data = self._read_range(path, start, stop)
         if stop is not None and len(data) != stop - start:
-            raise StoreError(
-                f"object ends at byte {start + len(data)}, bytes up to {stop} were asked for", url=self._url(path)
-            )
+            raise too_short(start + len(data), stop, self._url(path))
         return data
+
+    def _read_range(self, path: str, start: int, stop: int) -> memoryview:
+        try:
+            return memoryview(obstore.get_range(self.client, path, start=start, end=stop))
+        except failures.GenericError:
+            size = obstore.head(self.client, path)["size"]
+            if size >= stop:
+                raise
+            raise too_short(size, stop, self._url(path)) from None
+
+    def _usable(self) -> bool:
+        return not _started or _started[0] == os.getpid() or self._root.startswith("memory:")
+
+    def _forked_reader(self) -> "ForkedReader":
+        from ropeway.stores.forked import ForkedReader
+
+        if not self._root.startswith("s3:"):
+            raise StoreError(_FORKED)
+        if self._reader is None or self._reader.process != os.getpid():
+            self._reader = ForkedReader(self._root)
+        return self._reader
 
     def load(self, path: str) -> tuple[bytes, str]:
         with self._errors(path):
@@ -69,7 +107,7 @@ class BucketStore:
             return bytes(answer.bytes()), _tag(answer.meta["e_tag"])
 
     def objects(self, prefix: str = "") -> Iterator[Stat]:
-        with self._errors(prefix):
+        with self._errors(prefix, folder=True):
             found = [
                 Stat(meta["path"], meta["size"], _tag(meta["e_tag"]))
                 for page in obstore.list(self.client, prefix or None)
@@ -78,7 +116,7 @@ class BucketStore:
         yield from sorted(found, key=lambda stat: stat.path)
 
     def folders(self, prefix: str = "") -> list[str]:
-        with self._errors(prefix):
+        with self._errors(prefix, folder=True):
             listing = obstore.list_with_delimiter(self.client, prefix or None)
         return sorted(folder.rstrip("/").rpartition("/")[2] for folder in listing["common_prefixes"])
 
@@ -102,11 +140,10 @@ class BucketStore:
                 return
 
     def sign(self, path: str, seconds: int) -> str | None:
-        client = self.client
-        if isinstance(client, MemoryStore):
-            return None
         with self._errors(path):
-            return obstore.sign(client, "GET", path, timedelta(seconds=seconds))  # type: ignore[arg-type]
+            if isinstance(self.client, MemoryStore):
+                return None
+            return obstore.sign(cast("SignCapableStore", self.client), "GET", path, timedelta(seconds=seconds))
 
     def local_path(self, path: str) -> Path | None:
         return None
@@ -115,10 +152,14 @@ class BucketStore:
         return f"{self._root}/{path}"
 
     @contextmanager
-    def _errors(self, path: str) -> Iterator[None]:
+    def _errors(self, path: str, *, folder: bool = False) -> Iterator[None]:
         url = self._url(path)
+        (check_folder if folder else check_path)(path, url)
         try:
             yield
+        except StoreError as error:
+            error.url = error.url or url
+            raise
         except FileNotFoundError as error:
             missing_bucket = "NoSuchBucket" in str(error)
             raise NotFound("no such bucket" if missing_bucket else "no such object", url=url) from error
@@ -132,17 +173,38 @@ class BucketStore:
             raise StoreError(f"request failed: {_first_line(error)}", url=url) from error
 
 
-def connect_s3(url: str) -> ObjectStore:
-    """An S3 client for `s3://bucket/prefix`; credentials, region and endpoint come from boto3's own chain."""
+def _connect(url: str) -> ObjectStore:
+    if not _started:
+        _started.append(os.getpid())
+    if url.startswith("memory:"):
+        return _memory(url)
+    if url.startswith("s3:"):
+        return _s3(url)
+    return obstore.store.from_url(url, client_options=_TIMEOUTS, retry_config=_RETRY)
+
+
+@cache
+def _memory(_url: str) -> ObjectStore:
+    """The memory store of that URL: one per URL and process."""
+    return MemoryStore()
+
+
+def _s3(url: str) -> ObjectStore:
+    """An S3 client; credentials, region and endpoint come from boto3's own chain, as every AWS tool finds them."""
     import boto3
+    from botocore.exceptions import BotoCoreError
     from obstore.auth.boto3 import Boto3CredentialProvider
 
-    session = boto3.Session()
-    settings = session.client("s3", region_name=session.region_name or "us-east-1").meta
-    endpoint = settings.endpoint_url
-    if session.get_credentials() is None:
+    try:
+        session = boto3.Session()
+        settings = session.client("s3", region_name=session.region_name or "us-east-1").meta
+        credentials = session.get_credentials()
+    except (BotoCoreError, ValueError) as error:
+        raise StoreError(f"AWS settings: {error}") from error
+    if credentials is None:
         raise AccessDenied("no S3 credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
-    config: dict[str, Any] = {"region": settings.region_name}
+    endpoint = settings.endpoint_url
+    config: Any = {"region": settings.region_name}
     if not endpoint.endswith(".amazonaws.com"):
         config["endpoint"] = endpoint
     return S3Store.from_url(
@@ -152,17 +214,6 @@ def connect_s3(url: str) -> ObjectStore:
         retry_config=_RETRY,
         credential_provider=Boto3CredentialProvider(session),
     )
-
-
-def connect_cloud(url: str) -> ObjectStore:
-    """A Google Cloud Storage or Azure client; credentials come from the provider's usual variables and files."""
-    return obstore.store.from_url(url, client_options=_TIMEOUTS, retry_config=_RETRY)
-
-
-@cache
-def connect_memory(url: str) -> ObjectStore:
-    """The memory store of that URL: one per URL and process."""
-    return MemoryStore()
 
 
 def _tag(e_tag: str | None) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ropeway.errors import StoreError
+
 Content = bytes | Path
 """What is written: bytes, or a local file that is uploaded without being read into memory."""
 
@@ -22,9 +24,10 @@ class Stat:
 
 
 class Store(Protocol):
-    """A flat space of named objects; `/` in a path groups them. Safe to use from threads, picklable, fork-safe.
+    """A flat space of named objects; `/` in a path groups them. Safe to use from threads, and picklable.
 
-    Every method raises `NotFound`, `AccessDenied` or another `StoreError` that names the object's URL.
+    A path has no leading slash and no empty, `.` or `..` segments. Every method raises `NotFound`, `AccessDenied` or
+    another `StoreError` that names the object's URL.
     """
 
     @property
@@ -37,7 +40,10 @@ class Store(Protocol):
         ...
 
     def read(self, path: str, start: int = 0, stop: int | None = None) -> memoryview:
-        """Bytes `start` to `stop` (exclusive; None: to the end) of an object, all of them or an error."""
+        """Bytes `start` to `stop` (exclusive; None: to the end) of an object, all of them or an error.
+
+        This one works in a forked child too, where object stores refuse the rest.
+        """
         ...
 
     def load(self, path: str) -> tuple[bytes, str]:
@@ -83,3 +89,26 @@ class Store(Protocol):
     def local_path(self, path: str) -> Path | None:
         """The file behind an object that may be mapped into memory, or None."""
         ...
+
+
+def check_path(path: str, url: str) -> None:
+    """Raise StoreError when a path could leave the store at `url`, or mean two things."""
+    if {"", ".", ".."} & set(path.split("/")) or "\0" in path:
+        raise StoreError(f"not a path in a store: {path!r}", url=url)
+
+
+def check_folder(prefix: str, url: str) -> None:
+    """Raise StoreError when a folder to list could leave the store at `url`; the empty one is its root."""
+    if prefix:
+        check_path(prefix.removesuffix("/"), url)
+
+
+def check_range(start: int, stop: int | None, url: str) -> None:
+    """Raise StoreError when these are not the ends of a byte range."""
+    if start < 0 or (stop is not None and stop < start):
+        raise StoreError(f"not a byte range: {start} to {stop}", url=url)
+
+
+def too_short(size: int, stop: int, url: str) -> StoreError:
+    """What a read past an object's end raises."""
+    return StoreError(f"object ends at byte {size}, bytes up to {stop} were asked for", url=url)

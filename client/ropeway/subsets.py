@@ -1,0 +1,107 @@
+"""Smaller and rebalanced views made of a view: the first so many, a few of each class, as many of each class."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ropeway import samples
+from ropeway.errors import UsageError
+from ropeway.manifest import Task
+from ropeway.order import fold, keyed
+from ropeway.samples import Array, Ints, Samples
+
+if TYPE_CHECKING:
+    from ropeway.view import View
+
+_DRAW = 5  # the purpose of this module's keys, beside those of the order
+
+
+def limit(table: Samples, count: int, seed: int) -> Ints:
+    """`count` rows, drawn without replacement; a larger count with the same seed draws these and more."""
+    if not 1 <= count <= len(table):
+        raise UsageError(f"a limit is from 1 to the view's {len(table)} samples, not {count}")
+    return np.sort(_drawn(len(table), seed)[:count])
+
+
+def few_shot(table: Samples, task: Task, per_class: int, seed: int) -> Ints:
+    """`per_class` rows of each class, drawn without replacement; all of a class that has fewer.
+
+    With several labels per sample, samples are drawn one by one and taken while one of their classes still wants some:
+    a frequent class may get more.
+    """
+    if per_class < 1:
+        raise UsageError(f"per_class is at least 1, not {per_class}")
+    labels = _classes(table, task)
+    drawn = _drawn(len(table), seed)
+    if labels.ndim == 1:
+        rows = [drawn[labels[drawn] == number][:per_class] for number in range(len(task.classes))]
+        return np.sort(np.concatenate(rows))
+    wanted = np.full(len(task.classes), per_class)
+    taken = []
+    for row in drawn[(labels[drawn] == 1).any(axis=1)]:
+        if (wanted[labels[row] == 1] > 0).any():
+            wanted[labels[row] == 1] -= 1
+            taken.append(int(row))
+    return np.sort(np.array(taken, np.int64))
+
+
+def balanced(table: Samples, task: Task, seed: int) -> Ints:
+    """Rows in which each class is as frequent as the most frequent one: the others' rows repeat, evenly."""
+    labels = _classes(table, task)
+    if labels.ndim != 1:
+        raise UsageError(
+            f"task {task.id} is multilabel: a sample may be in several classes, so they cannot be balanced"
+        )
+    drawn = _drawn(len(table), seed)
+    classes = [drawn[labels[drawn] == number] for number in range(len(task.classes))]
+    most = max(len(rows) for rows in classes)
+    return np.sort(np.concatenate([np.resize(rows, most) for rows in classes if len(rows)]))
+
+
+def derive(view: "View", made: str, rows: Callable[[Samples], Ints]) -> "View":
+    """The view of some rows of another one, which may repeat.
+
+    Args:
+        view: the other one.
+        made: how, in words that tell apart what differs; part of the new view's id.
+        rows: the row numbers, ascending.
+    """
+    from ropeway.view import View
+
+    table = _take(view.table(), rows(view.table()))
+    digest = hashlib.sha256(f"{view.id} {made}".encode()).hexdigest()[:16]
+    counts = {task.id: samples.label_counts(table, task) for task in view.info.tasks if task.classes}
+    info = replace(view.info, id=digest, samples=len(table), bytes=int(table.length.sum()), label_counts=counts)
+    return View(info, partial(_same, table), view.reach)
+
+
+def _drawn(count: int, seed: int) -> Ints:
+    """All rows in a keyed order."""
+    return np.argsort(keyed(np.arange(count), fold(seed, _DRAW)))
+
+
+def _classes(table: Samples, task: Task) -> Array:
+    if not task.classes:
+        raise UsageError(f"task {task.id} has no classes to draw from: it is a {task.type}")
+    return table.labels[task.id]
+
+
+def _take(table: Samples, rows: Ints) -> Samples:
+    import pyarrow as pa
+
+    columns: dict[str, Any] = {name: getattr(table, name)[rows] for name in ("shard", "offset", "length", "crc32c")}
+    return replace(
+        table,
+        **columns,
+        keys=table.keys.take(pa.array(rows)),
+        parts={part: (offset[rows], length[rows]) for part, (offset, length) in table.parts.items()},
+        labels={task: values[rows] for task, values in table.labels.items()},
+    )
+
+
+def _same(table: Samples) -> Samples:
+    return table

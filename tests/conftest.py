@@ -1,0 +1,57 @@
+"""What every test may use: a real S3, and the promise that nothing is left running."""
+
+import itertools
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from hypothesis import HealthCheck, settings
+
+from ropeway_shardgen.demo.seaweedfs import S3Server, running
+
+settings.register_profile(
+    "ropeway", deadline=None, max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("ropeway")
+
+_KEPT = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+"""Helpers that Python itself keeps from the first use to the end of the process."""
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A SeaweedFS with signatures enforced, started when the first test asks for it."""
+    with running(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a new bucket, with the environment set so that every S3 tool finds it."""
+    for name, value in s3_server.environment().items():
+        monkeypatch.setenv(name, value)
+    name = f"test-{next(_numbers)}"
+    s3_server.create_bucket(name)
+    return name
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running() -> Iterator[None]:
+    """Fails the test that leaves a child process behind."""
+    me = psutil.Process()
+    before = set(me.children(recursive=True))
+    yield
+    left = [child for child in me.children(recursive=True) if child not in before]
+    _, alive = psutil.wait_procs(left, timeout=5)
+    names = [name for child in alive if not any(kept in (name := _command(child)) for kept in _KEPT)]
+    assert not any("weed" not in name for name in names), f"left running: {names}"
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return _KEPT[0]
