@@ -16,6 +16,9 @@ demo: $(READY)  ## set up, then pack, serve, query, train, kill, resume and prov
 	$(BIN)/ropeway demo $(ARGS)
 
 test: $(READY)  ## set up, then run all tests
+	@command -v ip >/dev/null \
+		|| { [ "$$(id -u)" = 0 ] && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq iproute2; } \
+		|| echo "no ip command (package iproute2): the tests over several hosts will skip" >&2
 	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
 
 soak: $(READY)  ## 200 random schedules of kills and resizes, held against uninterrupted runs (minutes)

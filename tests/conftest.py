@@ -10,18 +10,25 @@ from hypothesis import HealthCheck, settings
 from ropeway_shardgen.demo.seaweedfs import S3Server, running
 
 settings.register_profile(
-    "ropeway", deadline=None, max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    "ropeway",
+    deadline=None,
+    max_examples=60,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("ropeway")
 
-_KEPT = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
-"""Helpers that Python itself keeps from the first use to the end of the process."""
+_KEPT: set[psutil.Process] = set()
+"""Children that the session keeps on purpose."""
+_PYTHONS_OWN = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+"""Helpers that Python starts at their first use and ends with the process."""
 
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A SeaweedFS with signatures enforced, started when the first test asks for it."""
     with running(tmp_path_factory.mktemp("s3")) as server:
+        _KEPT.update(psutil.Process().children(recursive=True))
         yield server
 
 
@@ -44,14 +51,13 @@ def nothing_left_running() -> Iterator[None]:
     me = psutil.Process()
     before = set(me.children(recursive=True))
     yield
-    left = [child for child in me.children(recursive=True) if child not in before]
-    _, alive = psutil.wait_procs(left, timeout=5)
-    names = [name for child in alive if not any(kept in (name := _command(child)) for kept in _KEPT)]
-    assert not any("weed" not in name for name in names), f"left running: {names}"
+    new = set(me.children(recursive=True)) - before - _KEPT
+    _, alive = psutil.wait_procs([child for child in new if not _pythons_own(child)], timeout=5)
+    assert not alive, f"left running: {alive}"
 
 
-def _command(process: psutil.Process) -> str:
+def _pythons_own(process: psutil.Process) -> bool:
     try:
-        return " ".join(process.cmdline())
+        return any(name in " ".join(process.cmdline()) for name in _PYTHONS_OWN)
     except psutil.NoSuchProcess:
-        return _KEPT[0]
+        return True

@@ -309,3 +309,22 @@ def test_past_the_limit_a_bad_sample_raises(view: View, tmp_path: Path) -> None:
         list(ropeway.StreamingLoader(view, 10, tail="pad", on_bad=ropeway.substitute(limit=1)))
     with pytest.raises(UsageError, match="on_bad is 'raise' or"):
         ropeway.StreamingLoader(view, 10, on_bad="skip")  # type: ignore[arg-type]
+
+
+def test_a_forked_child_may_collect_what_its_parent_left(tmp_path: Path) -> None:
+    """DuckDB's threads do not survive a fork, and its destructor would wait for them."""
+    import gc
+    import multiprocessing
+
+    packed.publish(open_store(tmp_path), samples=N)
+    catalogs = [ropeway.connect(str(tmp_path)) for _ in range(3)]
+    assert all(catalog.query().samples == N for catalog in catalogs)
+
+    def collect() -> None:
+        catalogs.clear()
+        gc.collect()
+
+    child = multiprocessing.get_context("fork").Process(target=collect)
+    child.start()
+    child.join(30)
+    assert child.exitcode == 0

@@ -330,9 +330,7 @@ class TestS3:
         for secret in (server.secret_key, server.reader_secret_key, "not-the-secret"):
             assert secret not in text
 
-    def test_a_wrong_secret_is_refused(
-        self, bucket: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_wrong_secret_is_refused(self, bucket: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret")
         store = open_store(f"s3://{bucket}/p")
         for verb in (lambda: store.read("a"), lambda: store.put("a", b"x"), lambda: list(store.objects())):
@@ -342,7 +340,7 @@ class TestS3:
 
     def test_a_missing_bucket_is_named(self, bucket: str, s3_server: S3Server) -> None:
         store = open_store("s3://no-such-bucket/p")
-        for verb in (lambda: store.load("a"), lambda: store.create("a", b"x"), store.folders):
+        for verb in (lambda: store.load("a"), lambda: store.read("a", 0, 1), store.folders):  # a write makes it, here
             with pytest.raises(NotFound, match="no such bucket") as caught:
                 verb()
             self.said(caught.value, "s3://no-such-bucket/p/", s3_server)
@@ -367,7 +365,9 @@ class TestS3:
             self.said(caught.value, f"s3://{bucket}/p/", s3_server)
         assert bytes(store.read("a")) == b"x"
 
-    def test_no_credentials_says_what_to_set(self, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_no_credentials_says_what_to_set(
+        self, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.delenv(name)
         monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ropeway.bad import substitute
+    from ropeway.budget import Budget
     from ropeway.catalog import Catalog, connect
     from ropeway.decode import Decoder
     from ropeway.errors import RopewayError
     from ropeway.evaluation import evaluate
+    from ropeway.groups import Groups
     from ropeway.loader import StreamingLoader
     from ropeway.mixing import mix, temperature
     from ropeway.order import Sequential, Shuffled
@@ -33,8 +35,10 @@ if TYPE_CHECKING:
 __version__ = version("ropeway")
 
 __all__ = [
+    "Budget",
     "Catalog",
     "Decoder",
+    "Groups",
     "RopewayError",
     "Sequential",
     "Shuffled",
@@ -51,8 +55,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Budget": "budget",
     "Catalog": "catalog",
     "Decoder": "decode",
+    "Groups": "groups",
     "RopewayError": "errors",
     "Sequential": "order",
     "Shuffled": "order",

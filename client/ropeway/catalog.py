@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
+from weakref import WeakValueDictionary
+
+import pyarrow as pa
 
 from ropeway import manifest as manifests
 from ropeway import samples
@@ -149,7 +151,7 @@ class StoreCatalog:
         self.store = store
         self._engine = Engine(store)
         self._manifests: dict[tuple[str, str], Manifest] = {}
-        self._views: dict[str, View] = {}
+        self._views: WeakValueDictionary[str, View] = WeakValueDictionary()
 
     def datasets(self) -> list[DatasetInfo]:
         return [describe(manifest) for manifest in self.current()]
@@ -197,6 +199,14 @@ class StoreCatalog:
                   parts=tuple(parts))
         )  # fmt: skip
 
+    def __reduce__(self) -> tuple[type["StoreCatalog"], tuple[Store]]:
+        return StoreCatalog, (self.store,)
+
+    def columns(self, asked: Query, versions: Mapping[str, str], names: Sequence[str]) -> pa.Table:
+        """Index columns of what a query selects from these versions, in row order; see `ViewSource.columns`."""
+        chosen = [self.manifest(dataset, version) for dataset, version in versions.items()]
+        return self._engine.select(asked, chosen).columns(names)
+
     def select(self, asked: Query, versions: Mapping[str, str] | None = None) -> View:
         """The view of a query, over the current versions or over those given."""
         if versions is None:
@@ -207,9 +217,10 @@ class StoreCatalog:
         return self._views.setdefault(view.id, view)
 
     def view(self, view_id: str) -> View:
-        if view_id not in self._views:
+        view = self._views.get(view_id)
+        if view is None:
             raise NotFound(f"no view {view_id}: ask for it with a query first", url=self.store.url)
-        return self._views[view_id]
+        return view
 
     def sample(self, manifest: Manifest, key: str) -> SampleInfo:
         """One sample of a dataset version.
@@ -268,7 +279,26 @@ class StoreCatalog:
             parts=selection.parts,
             label_counts={task.id: samples.label_counts(table, task) for task in selection.tasks if task.classes},
         )
-        return View(info, partial(_same, table), partial(_reach, self.store))
+        return View(info, StoreSource(self, info.query, info.datasets, table))
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSource:
+    """A view's content from its store. Carries the samples along; other columns are asked for anew."""
+
+    catalog: StoreCatalog
+    query: Query
+    versions: Mapping[str, str]
+    table: Samples
+
+    def samples(self) -> Samples:
+        return self.table
+
+    def reader(self, table: Samples) -> ShardBytes:
+        return StoreBytes(self.catalog.store, table.shards)
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        return self.catalog.columns(self.query, self.versions, names)
 
 
 def connect(url: str) -> Catalog:
@@ -321,11 +351,3 @@ def as_tuple(names: Sequence[str] | None) -> tuple[str, ...] | None:
     if isinstance(names, str):
         raise UsageError(f"datasets is a list of ids, not one text: write datasets=[{names!r}]")
     return None if names is None else tuple(names)
-
-
-def _same(table: Samples) -> Samples:
-    return table
-
-
-def _reach(store: Store, table: Samples) -> ShardBytes:
-    return StoreBytes(store, table.shards)

@@ -1,11 +1,13 @@
 """Answers queries from Parquet indexes with DuckDB: the one query engine, in-process and behind the service."""
 
 import hashlib
+import os
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from weakref import WeakSet
 
 import duckdb
 import msgspec
@@ -13,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from ropeway import index, query, samples
-from ropeway.errors import ChecksumError, NotFound, QueryError
+from ropeway.errors import ChecksumError, NotFound, QueryError, UsageError
 from ropeway.manifest import SPLITS, IndexFile, Manifest, Part, Task, object_path
 from ropeway.query import Column, ColumnType, Dialect, Query, Scalar
 from ropeway.samples import Samples, ShardRef
@@ -112,6 +114,24 @@ class Selection:
         names = [part.name for part in self.parts]
         return samples.concat([_samples(indexed, rows, names, self.tasks) for indexed, rows in self.pieces])
 
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Index columns of the selected samples, in row order; null where a dataset lacks one.
+
+        Raises:
+            UsageError: no selected dataset has such a column.
+        """
+        tables = []
+        for indexed, rows in self.pieces:
+            here = {name: _stored(name) for name in names if _stored(name) in indexed.rows.schema.names}
+            piece = indexed.rows.select(list(here.values())).take(pa.array(rows)).rename_columns(list(here))
+            tables.append(_plain(piece))
+        known = {column for table in tables for column in table.schema.names}
+        if missing := [name for name in names if name not in known]:
+            meta = {column.removeprefix("meta.") for i, _ in self.pieces for column in i.rows.schema.names}
+            there = sorted(meta & {m for m in meta if "." not in m} - {"row", "shard", "offset", "length", "crc32c"})
+            raise UsageError(f"no column {missing[0]!r} in this view; there is: {', '.join(there)}")
+        return pa.concat_tables(tables, promote_options="permissive").select(list(names)).combine_chunks()
+
 
 class Engine:
     """Loads each dataset version's index once, and queries them. Safe to use from threads."""
@@ -121,6 +141,7 @@ class Engine:
         self._indexed: dict[tuple[str, str], Indexed] = {}
         self._loading = threading.Lock()
         self._database = duckdb.connect(":memory:", config={"enable_external_access": "false"})
+        _engines.add(self)
 
     def select(self, asked: Query, manifests: Sequence[Manifest]) -> Selection:
         """The samples of these dataset versions that a query selects.
@@ -213,6 +234,22 @@ class Engine:
             if version not in self._indexed:
                 self._indexed[version] = Indexed(manifest, load_index(self._store, manifest))
             return self._indexed[version]
+
+
+_engines: WeakSet[Engine] = WeakSet()
+_inherited: list[duckdb.DuckDBPyConnection] = []
+
+
+def _keep_inherited() -> None:
+    """In a forked child: never let go of the parent's databases.
+
+    DuckDB's destructor waits for its threads, which did not come along: a DataLoader worker would crash in its garbage
+    collection. Nothing else is done with them there.
+    """
+    _inherited.extend(engine._database for engine in _engines)
+
+
+os.register_at_fork(after_in_child=_keep_inherited)
 
 
 def load_index(store: Store, manifest: Manifest) -> pa.Table:
@@ -377,6 +414,16 @@ def _column_type(kind: pa.DataType) -> ColumnType:
     if pa.types.is_boolean(kind):
         return "boolean"
     return "number" if pa.types.is_integer(kind) or pa.types.is_floating(kind) else "string"
+
+
+def _stored(name: str) -> str:
+    return name if name in _ROW_COLUMNS else f"meta.{name}"
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Without dictionaries, whose positions differ between datasets."""
+    plain = [f.type.value_type if pa.types.is_dictionary(f.type) else f.type for f in table.schema]
+    return table.cast(pa.schema(zip(table.schema.names, plain, strict=True)))
 
 
 def _quote(text: str) -> str:

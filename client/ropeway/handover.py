@@ -5,9 +5,12 @@ batch carries the position after it, and reports it when somebody first looks in
 """
 
 import threading
-from collections.abc import Callable, ItemsView, Iterator, KeysView, ValuesView
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakValueDictionary
+
+if TYPE_CHECKING:
+    from _collections_abc import dict_items, dict_keys, dict_values
 
 
 class Mark(NamedTuple):
@@ -55,22 +58,22 @@ class WorkerBatch(dict[str, Any]):
         self._looked_into()
         return super().__iter__()
 
-    def get(self, name: str, default: Any = None) -> Any:  # type: ignore[override]
+    def get(self, name: str, default: Any = None) -> Any:
         self._looked_into()
         return super().get(name, default)
 
-    def pop(self, name: str, *default: Any) -> Any:  # type: ignore[override]
+    def pop(self, name: str, *default: Any) -> Any:
         self._looked_into()
         return super().pop(name, *default)
 
-    def keys(self) -> KeysView[str]:  # type: ignore[override]
+    def keys(self) -> "dict_keys[str, Any]":
         self._looked_into()
-        return super().keys()  # type: ignore[return-value]
+        return super().keys()
 
-    def values(self) -> ValuesView[Any]:  # type: ignore[override]
+    def values(self) -> "dict_values[str, Any]":
         self._looked_into()
-        return super().values()  # type: ignore[return-value]
+        return super().values()
 
-    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]
+    def items(self) -> "dict_items[str, Any]":
         self._looked_into()
-        return super().items()  # type: ignore[return-value]
+        return super().items()

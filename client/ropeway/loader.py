@@ -12,9 +12,11 @@ import numpy as np
 import torch
 
 from ropeway.bad import BadSample, BadSamples, OnBad
+from ropeway.cuts import Rule
 from ropeway.decode import Decode, Decoder
-from ropeway.job import MixJob, plan_batching, plan_job
+from ropeway.job import plan_job
 from ropeway.meter import Meter, Stats
+from ropeway.mix_job import MixJob
 from ropeway.mixing import Mix
 from ropeway.order import Order, Shuffled
 from ropeway.steps import Tail
@@ -38,7 +40,8 @@ class StreamingLoader:
 
     Args:
         view: what to stream: a view, or a mix of views (`ropeway.mix`).
-        batch_size: samples per rank and step; or
+        batch_size: samples per rank and step, or a rule: `Budget` where samples differ widely in size, `Groups` to keep
+            subjects together; or
         global_batch_size: samples per step over all ranks. Fix this one to get the same global batches in any world.
         seed: of the shuffle; with the epoch it fixes the order.
         parts: part names; None for all, [] for keys and labels only.
@@ -60,7 +63,7 @@ class StreamingLoader:
     def __init__(  # noqa: PLR0913 - the front door: every knob has a default
         self,
         view: View | Mix,
-        batch_size: int | None = None,
+        batch_size: int | Rule | None = None,
         *,
         global_batch_size: int | None = None,
         seed: int = 0,
@@ -85,16 +88,18 @@ class StreamingLoader:
             requests=requests,
             bad=self._bad,
         )
-        batching = plan_batching(batch_size, global_batch_size, tail, rank, world_size)
-        self._job = plan_job(view, order or Shuffled(), batching, decoding)
+        self._job = plan_job(
+            view, batch_size, global_batch_size, order=order or Shuffled(), tail=tail, decoding=decoding, rank=rank,
+            world_size=world_size,
+        )  # fmt: skip
         self._device = None if device is None else torch.device(device)
         self._seed, self._epoch, self._position = seed, 0, 0
         self._fresh = True
         self._meter = Meter()
 
     def __len__(self) -> int:
-        """Steps of a whole epoch."""
-        return self._job.steps
+        """Steps of the epoch under way, from its beginning."""
+        return self._job.steps(self._seed, self._epoch)
 
     def __iter__(self) -> Iterator[Batch]:
         if not self._fresh:  # the last iteration was left in the middle: its epoch is over

@@ -56,7 +56,7 @@ class Mix:
         length = _ROUNDS[0]
         while shares.min() * length < 8 and length < _ROUNDS[1]:
             length *= 2
-        turns = np.floor(shares * length).astype(np.int64)
+        turns: Ints = np.floor(shares * length).astype(np.int64)
         rest = np.argsort(turns - shares * length, kind="stable")[: length - int(turns.sum())]
         turns[rest] += 1
         if not turns.all():

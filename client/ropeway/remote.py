@@ -4,12 +4,13 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from dataclasses import dataclass
 from time import time
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
+import pyarrow as pa
 import urllib3
 
 from ropeway import errors, samples, wire
@@ -95,10 +96,37 @@ class ServiceCatalog:
         return self._view(self._ask("GET", f"/v1/views/{quote(view_id, safe='')}", ViewInfo))
 
     def _view(self, info: ViewInfo) -> View:
-        return View(info, partial(_load, self.url, info.id), partial(_reach, self.url, info.id))
+        return View(info, ServiceSource(self.url, info.id))
 
     def _ask(self, method: str, path: str, kind: type[T], body: object = None) -> T:
         return ask(method, self.url + path, kind, body)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSource:
+    """A view's content from a service."""
+
+    url: str
+    view_id: str
+
+    def samples(self) -> Samples:
+        """All samples, page by page."""
+        table = ask("GET", f"{self.url}/v1/views/{self.view_id}/shards", _ViewShards)
+
+        def page(number: int) -> Samples:
+            place = f"{self.url}/v1/views/{self.view_id}/samples?page={number}"
+            return wire.unpack_samples(fetch(place, wire.MEDIA_TYPE), table.shards)
+
+        with ThreadPoolExecutor(4) as pool:
+            return samples.stack(list(pool.map(page, range(len(table.pages)))))
+
+    def reader(self, table: Samples) -> ShardBytes:
+        return ServiceBytes(self.url, self.view_id, table.shards)
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        asked = urlencode([("name", name) for name in names])
+        content = fetch(f"{self.url}/v1/views/{self.view_id}/columns?{asked}", wire.ARROW)
+        return pa.ipc.open_stream(content).read_all()
 
 
 class ServiceBytes:
@@ -181,23 +209,12 @@ def ask(method: str, url: str, kind: type[T], body: object = None) -> T:
         raise ServiceError(f"not an answer of an index service: {error}", status=status, url=url) from error
 
 
-def _load(url: str, view_id: str) -> Samples:
-    """All samples of a view, page by page."""
-    table = ask("GET", f"{url}/v1/views/{view_id}/shards", _ViewShards)
-
-    def page(number: int) -> Samples:
-        place = f"{url}/v1/views/{view_id}/samples?page={number}"
-        status, content = _request("GET", place, None, {"Accept": wire.MEDIA_TYPE})
-        if status >= 400:
-            raise _problem(status, content, place)
-        return wire.unpack_samples(content, table.shards)
-
-    with ThreadPoolExecutor(4) as pool:
-        return samples.stack(list(pool.map(page, range(len(table.pages)))))
-
-
-def _reach(url: str, view_id: str, table: Samples) -> ShardBytes:
-    return ServiceBytes(url, view_id, table.shards)
+def fetch(url: str, media_type: str) -> bytes:
+    """The content of a service's URL, in one media type; raises as `ask` does."""
+    status, content = _request("GET", url, None, {"Accept": media_type})
+    if status >= 400:
+        raise _problem(status, content, url)
+    return content
 
 
 def _get(url: str, headers: Mapping[str, str]) -> tuple[int, bytes]:

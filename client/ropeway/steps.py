@@ -25,12 +25,14 @@ class Step:
         rows: int64 (batch,), row numbers in the view.
         real: bool (batch,), False for padding.
         windows: int64 (batch,), the order's window of each row; −1 for rows repeated by the tail.
+        groups: int64 (batch,), which samples belong together, where the batch is cut by groups.
     """
 
     stop: int
     rows: Ints
     real: npt.NDArray[np.bool_]
     windows: Ints
+    groups: Ints | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from typing import Any, TypeAlias
 
 import google_crc32c
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from ropeway import fetch
@@ -82,7 +81,8 @@ def deliveries(view: View, steps: Iterator[Step], decoding: Decoding, *, masked:
 
     A batch is a dict: per part an array (batch, …) where the view's samples all have one shape, else a list; per task
     `task.<id>`; `__key__`, a list; `__dataset__`, a list, where the view has several datasets; `__mask__`, bool
-    (batch,), when the tail is padded; `__present__`, part → bool (batch,), for parts that some samples lack.
+    (batch,), when the tail is padded; `__present__`, part → bool (batch,), for parts that some samples lack;
+    `__group__`, int64 (batch,), when batches are whole groups.
 
     Raises:
         ChecksumError, FormatError: a sample's bytes are damaged or do not decode, and `decoding.bad` does not tolerate
@@ -94,7 +94,7 @@ def deliveries(view: View, steps: Iterator[Step], decoding: Decoding, *, masked:
     readers = decoding.of(view)
     if not readers:
         for step in steps:
-            yield Delivery(step.stop, labels.batch(step.rows, step.real), len(step.rows), 0)
+            yield Delivery(step.stop, labels.batch(step.rows, step), len(step.rows), 0)
         return
     reader = view.reader()
     assembler = _Assembler(table, reader, readers, decoding.bad)
@@ -104,7 +104,7 @@ def deliveries(view: View, steps: Iterator[Step], decoding: Decoding, *, masked:
     with ThreadPoolExecutor(decoding.threads, thread_name_prefix="ropeway-decode") as pool:
         for step, spans in sourced:
             rows, parts = assembler.parts(step.rows, spans, pool.map)
-            batch = parts | labels.batch(rows, step.real)
+            batch = parts | labels.batch(rows, step)
             yield Delivery(step.stop, batch, len(rows), sum(map(len, spans)))
 
 
@@ -117,14 +117,16 @@ class _Labels:
         self._datasets = datasets if len(view.datasets) > 1 else None
         self._values = {task: _for_training(values) for task, values in table.labels.items()}
 
-    def batch(self, rows: Ints, real: npt.NDArray[np.bool_]) -> Batch:
+    def batch(self, rows: Ints, step: Step) -> Batch:
         batch: Batch = {"__key__": self._table.keys.take(pa.array(rows)).to_pylist()}
         if self._datasets is not None:
             batch["__dataset__"] = self._datasets[self._table.shard[rows]].tolist()
         for task, values in self._values.items():
             batch[f"task.{task}"] = values[rows]
         if self._masked:
-            batch["__mask__"] = real
+            batch["__mask__"] = step.real
+        if step.groups is not None:
+            batch["__group__"] = step.groups
         return batch
 
 

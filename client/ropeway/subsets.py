@@ -1,21 +1,22 @@
 """Smaller and rebalanced views made of a view: the first so many, a few of each class, as many of each class."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from ropeway import samples
 from ropeway.errors import UsageError
 from ropeway.manifest import Task
 from ropeway.order import fold, keyed
 from ropeway.samples import Array, Ints, Samples
+from ropeway.shard_bytes import ShardBytes
 
 if TYPE_CHECKING:
-    from ropeway.view import View
+    from ropeway.view import View, ViewSource
 
 _DRAW = 5  # the purpose of this module's keys, beside those of the order
 
@@ -72,11 +73,30 @@ def derive(view: "View", made: str, rows: Callable[[Samples], Ints]) -> "View":
     """
     from ropeway.view import View
 
-    table = _take(view.table(), rows(view.table()))
+    chosen = rows(view.table())
+    table = _take(view.table(), chosen)
     digest = hashlib.sha256(f"{view.id} {made}".encode()).hexdigest()[:16]
     counts = {task.id: samples.label_counts(table, task) for task in view.info.tasks if task.classes}
     info = replace(view.info, id=digest, samples=len(table), bytes=int(table.length.sum()), label_counts=counts)
-    return View(info, partial(_same, table), view.reach)
+    return View(info, RowsSource(view.source, chosen, table))
+
+
+@dataclass(frozen=True, slots=True)
+class RowsSource:
+    """The content of some rows of another view."""
+
+    source: "ViewSource"
+    rows: Ints
+    table: Samples
+
+    def samples(self) -> Samples:
+        return self.table
+
+    def reader(self, table: Samples) -> ShardBytes:
+        return self.source.reader(table)
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        return self.source.columns(names).take(pa.array(self.rows))
 
 
 def _drawn(count: int, seed: int) -> Ints:
@@ -91,8 +111,6 @@ def _classes(table: Samples, task: Task) -> Array:
 
 
 def _take(table: Samples, rows: Ints) -> Samples:
-    import pyarrow as pa
-
     columns: dict[str, Any] = {name: getattr(table, name)[rows] for name in ("shard", "offset", "length", "crc32c")}
     return replace(
         table,
@@ -101,7 +119,3 @@ def _take(table: Samples, rows: Ints) -> Samples:
         parts={part: (offset[rows], length[rows]) for part, (offset, length) in table.parts.items()},
         labels={task: values[rows] for task, values in table.labels.items()},
     )
-
-
-def _same(table: Samples) -> Samples:
-    return table

@@ -1,8 +1,8 @@
 """The one module that knows tar.
 
 Shards are plain POSIX (ustar) archives. A member is named `key.part.format`; the members of a sample are adjacent.
-Every header field that is not a name or a size is fixed, so equal samples give equal bytes. Names past ustar's
-100 + 155 bytes get a pax header in front of them, as POSIX says. A sample's span is the run of whole 512-byte blocks
+Every header field that is not a name or a size is fixed, so equal samples give equal bytes. Names past 100 bytes
+get a pax header in front of them, as POSIX says. A sample's span is the run of whole 512-byte blocks
 that holds its members, headers and padding included: a span cut out of a shard is itself a readable tar fragment.
 """
 

@@ -6,10 +6,11 @@ from uuid import uuid4
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ropeway.bad import BadSamples, OnBad
+from ropeway.cuts import Rule
 from ropeway.decode import Decode, Decoder
 from ropeway.errors import StateError
 from ropeway.handover import Listener, Mark, WorkerBatch
-from ropeway.job import plan_batching, plan_job
+from ropeway.job import plan_job
 from ropeway.loader import to_tensors
 from ropeway.mixing import Mix
 from ropeway.order import Order, Shuffled
@@ -35,7 +36,7 @@ class StreamingDataset(IterableDataset[Batch]):
     def __init__(  # noqa: PLR0913 - the front door: every knob has a default
         self,
         view: View | Mix,
-        batch_size: int | None = None,
+        batch_size: int | Rule | None = None,
         *,
         global_batch_size: int | None = None,
         seed: int = 0,
@@ -51,8 +52,10 @@ class StreamingDataset(IterableDataset[Batch]):
         decoding = Decoding(
             parts=None if parts is None else tuple(parts), decoders=decoders or {}, threads=1, bad=BadSamples(on_bad)
         )
-        batching = plan_batching(batch_size, global_batch_size, tail, rank, world_size)
-        self._job = plan_job(view, order or Shuffled(), batching, decoding)
+        self._job = plan_job(
+            view, batch_size, global_batch_size, order=order or Shuffled(), tail=tail, decoding=decoding, rank=rank,
+            world_size=world_size,
+        )  # fmt: skip
         self._seed, self._epoch, self._position = seed, 0, 0
         self._fresh = True
         self._skip: int | None = None
@@ -63,8 +66,8 @@ class StreamingDataset(IterableDataset[Batch]):
         return {**self.__dict__, "_listener": None}
 
     def __len__(self) -> int:
-        """Steps of a whole epoch."""
-        return self._job.steps
+        """Steps of the epoch under way, from its beginning."""
+        return self._job.steps(self._seed, self._epoch)
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
@@ -119,8 +122,7 @@ class StreamingDataset(IterableDataset[Batch]):
 
     def _hear(self, mark: Mark) -> None:
         """A worker's batch was looked into, here in the training process."""
-        end = self._job.position(0, self._job.steps)
-        if mark.position >= end:
+        if mark.position >= self._job.end(self._seed, mark.epoch):
             self._epoch, self._position, self._fresh = mark.epoch + 1, 0, True
         else:
             self._epoch, self._position, self._fresh = mark.epoch, mark.position, False

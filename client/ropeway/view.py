@@ -1,7 +1,10 @@
 """A view: the frozen answer to a query, and the unit a job streams."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
 
 from ropeway import subsets
 from ropeway.errors import UsageError
@@ -28,17 +31,36 @@ class ViewInfo:
     """Task id → class → samples, for tasks that have classes."""
 
 
+class ViewSource(Protocol):
+    """Where a view's content comes from. Picklable."""
+
+    def samples(self) -> Samples:
+        """Where each sample lies, with its key and labels."""
+        ...
+
+    def reader(self, table: Samples) -> ShardBytes:
+        """Access to the bytes of the view's shards."""
+        ...
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Index columns of the view's samples, in row order: `subject`, `split`, `key`, metadata by its bare name.
+
+        Raises:
+            UsageError: no dataset of the view has such a column.
+        """
+        ...
+
+
 class View:
     """The samples a query selected, in fixed dataset versions: immutable, and the same id wherever it is asked.
 
     Attributes:
         info: everything known of it without touching a sample.
-        reach: opens the bytes of its shards.
+        source: where its content comes from.
     """
 
-    def __init__(self, info: ViewInfo, load: Callable[[], Samples], reach: Callable[[Samples], ShardBytes]) -> None:
-        self.info = info
-        self._load, self.reach = load, reach
+    def __init__(self, info: ViewInfo, source: ViewSource) -> None:
+        self.info, self.source = info, source
         self._table: Samples | None = None
 
     @property
@@ -71,12 +93,16 @@ class View:
     def table(self) -> Samples:
         """Where each sample lies, with its key and labels; fetched once."""
         if self._table is None:
-            self._table = self._load()
+            self._table = self.source.samples()
         return self._table
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Index columns of the samples, in row order: `subject`, `split`, `key`, metadata by its bare name."""
+        return self.source.columns(names)
 
     def reader(self) -> ShardBytes:
         """Access to the bytes of the view's shards."""
-        return self.reach(self.table())
+        return self.source.reader(self.table())
 
     def limit(self, count: int, *, seed: int = 0) -> "View":
         """The view of `count` of these samples, drawn by seed; a larger count keeps the smaller one's samples."""

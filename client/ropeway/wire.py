@@ -20,6 +20,8 @@ from ropeway.samples import Array, Samples, ShardRef
 DTYPES = ("<i4", "<i8", "<u4", "<f4", "<f8", "|i1", "|u1")
 
 MEDIA_TYPE = "application/msgpack"
+ARROW = "application/vnd.apache.arrow.stream"
+"""An Arrow IPC stream: columns with nulls."""
 
 Columns: TypeAlias = Mapping[str, Array | pa.StringArray]
 

@@ -1,6 +1,8 @@
 """Object stores: S3 and what speaks its language, Google Cloud Storage, Azure, and memory, through obstore."""
 
 import os
+import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -27,6 +29,7 @@ _RETRY: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
 _started: list[int] = []
 """The process that first used obstore: its threads serve that process only, and a forked child would wait for ever."""
 
+_DENIED = "access denied: check the credentials and what they may do"
 _FORKED = (
     "a forked process cannot do this: start it with 'spawn' or 'forkserver' (DataLoader: multiprocessing_context=…)"
 )
@@ -37,6 +40,7 @@ class BucketStore:
 
     def __init__(self, url: str) -> None:
         self._root = url.rstrip("/")
+        self._connecting = threading.Lock()
         self._client: ObjectStore | None = None
         self._reader: ForkedReader | None = None
 
@@ -57,7 +61,8 @@ class BucketStore:
         if not self._usable():
             raise StoreError(_FORKED)
         if self._client is None:
-            self._client = _connect(self._root)
+            with self._connecting:
+                self._client = self._client or _connect(self._root)
         return self._client
 
     def stat(self, path: str) -> Stat:
@@ -168,9 +173,9 @@ class BucketStore:
         except failures.PreconditionError as error:
             raise Conflict("changed since it was read", url=url) from error
         except (failures.PermissionDeniedError, failures.UnauthenticatedError) as error:
-            raise AccessDenied("access denied: check the credentials and what they may do", url=url) from error
+            raise AccessDenied(_DENIED, url=url) from error
         except (failures.BaseError, OSError, ValueError) as error:
-            raise StoreError(f"request failed: {_first_line(error)}", url=url) from error
+            raise _problem(error, url) from error
 
 
 def _connect(url: str) -> ObjectStore:
@@ -220,6 +225,17 @@ def _tag(e_tag: str | None) -> str:
     if e_tag is None:
         raise StoreError("the store gives objects no ETag, which publishing needs")
     return e_tag
+
+
+def _problem(error: BaseException, url: str) -> StoreError:
+    """What obstore has no class for: refused listings and deletions are generic errors with the reason in their text."""
+    reason = re.search(r"status code: (\d+)|\(code: (\w+)\)", str(error))
+    match reason and (reason[1] or reason[2]):
+        case "401" | "403" | "AccessDenied":
+            return AccessDenied(_DENIED, url=url)
+        case "404":
+            return NotFound("no such bucket", url=url)
+    return StoreError(f"request failed: {_first_line(error)}", url=url)
 
 
 def _first_line(error: BaseException) -> str:

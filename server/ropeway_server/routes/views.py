@@ -6,14 +6,16 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import msgspec
+import pyarrow as pa
 from fastapi import APIRouter, Body, Request, Response
+from fastapi import Query as QueryParameter
 
 from ropeway.errors import NotFound, QueryError, UsageError
 from ropeway.manifest import is_url
 from ropeway.query import Query
 from ropeway.stores import open_store
 from ropeway.view import ViewInfo
-from ropeway.wire import MEDIA_TYPE
+from ropeway.wire import ARROW, MEDIA_TYPE
 from ropeway_server.answers import answer
 from ropeway_server.service import Service, ServiceDep
 from ropeway_server.views import ServedView
@@ -62,6 +64,24 @@ def get_samples(view_id: str, request: Request, service: ServiceDep, page: int =
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     return Response(served.page(page), media_type=MEDIA_TYPE, headers=headers)
+
+
+@router.get(
+    "/{view_id}/columns",
+    summary="Index columns of the view's samples",
+    responses={200: {"content": {ARROW: {}}, "description": "An Arrow IPC stream, in row order."}},
+)
+def get_columns(
+    view_id: str,
+    service: ServiceDep,
+    name: Annotated[list[str], QueryParameter(description="subject, split, key, or metadata by its bare name.")],
+) -> Response:
+    """Columns with nulls, one row per sample of the view."""
+    table = service.views.get(view_id).view.columns(name)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return Response(sink.getvalue().to_pybytes(), media_type=ARROW, headers={"Cache-Control": _IMMUTABLE})
 
 
 @router.post("/{view_id}/access", summary="URLs of the view's shards")

