@@ -39,7 +39,7 @@ class Host:
         return ["ip", "netns", "exec", self.namespace, *words]
 
     def kill(self) -> None:
-        """End every process on this host the hard way; its kernel stays and tells the peers that the sockets are closed."""
+        """End every process on this host the hard way; its kernel stays, and closes their connections."""
         while found := _ip("netns", "pids", self.namespace).split():
             for process in found:
                 try:

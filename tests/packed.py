@@ -32,8 +32,9 @@ def publish(
     shape: tuple[int, ...] = (3, 5),
     lacks: Sequence[int] = (),
 ) -> None:
-    """A dataset of `samples` train samples `k000000` …: sample i has part `x`, an int16 array filled with i mod 2¹⁵, the
-    class i mod 3, the subject i div 7, the age i mod 90; and part `note`, text, unless i is in `lacks`."""
+    """A dataset of `samples` train samples `k000000` …: sample i has the class i mod 3, the
+    subject i div 7, the age i mod 90; part `x`, an int16 array filled with i mod 2¹⁵; and part `note`, text, unless i
+    is in `lacks`."""
     schema = index.schema(["x", "note"], [TASK], {"age": "integer"})
     shards, tables = [], []
     for first in range(0, samples, per_shard):

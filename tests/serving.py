@@ -19,6 +19,9 @@ def serving(store: str, database: str = "sqlite://", **settings: int) -> Iterato
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     thread = threading.Thread(target=server.run, args=([bound],), daemon=True)
     thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the service did not start"
+        thread.join(0.01)
     try:
         yield f"http://127.0.0.1:{bound.getsockname()[1]}"
     finally:

@@ -5,8 +5,8 @@
     make soak ARGS="--replay 137"              one of them again, with what it did
 
 A schedule is drawn from its number alone: a dataset's shape, a filter or a mix, batch, tail, order, and a list of
-worlds with the step at which each one is killed. Every rank of every world runs the real loader (or the torch dataset in a
-DataLoader with worker processes), and what all ranks were given is put together step by step. Checked:
+worlds with the step at which each one is killed. Every rank of every world runs the real loader (or the torch dataset
+in a DataLoader with worker processes), and what all ranks were given is put together step by step. Checked:
 
     same batches   the interrupted run gave the same global batches as the uninterrupted run of one rank
     exactly once   each sample of the view came once per epoch (mixes: once per epoch of its source)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import serving
 
 import packed
 import ropeway
 from ropeway.errors import UsageError
 from ropeway.stores import open_store
 from ropeway.view import View
+from serving import serving
 
 N = 100
 

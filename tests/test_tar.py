@@ -221,3 +221,14 @@ def test_a_part_that_is_not_there_is_named() -> None:
     blocks, _ = tar.encode_sample("k", [("a", "txt", b"hello")], 0)
     with pytest.raises(FormatError, match="no part 'b'"):
         tar.part_format(memoryview(blocks), "b")
+
+
+def test_a_size_that_leads_backwards_is_found() -> None:
+    """Python's own reader goes round for ever on these."""
+    content = bytearray(archive(FIXED)[0])
+    at = archive(FIXED)[1][1].span.offset
+    content[at + 124 : at + 136] = b"\xff" * 10 + b"\xf8\x00"  # base 256, two's complement: -2048
+    header = content[at : at + 512]
+    content[at + 148 : at + 156] = b"%06o\x00 " % (sum(header[:148]) + 8 * 32 + sum(header[156:]))
+    with pytest.raises(FormatError, match="damaged header"):
+        list(tar.members(io.BytesIO(content)))

@@ -13,7 +13,7 @@ from ropeway import samples
 from ropeway.engine import Engine, Selection
 from ropeway.errors import FormatError, NotFound, UsageError
 from ropeway.index import Value
-from ropeway.keys import is_dataset
+from ropeway.keys import check_dataset, is_dataset
 from ropeway.manifest import Access, Manifest, Task
 from ropeway.query import Query, Scalar
 from ropeway.samples import Samples
@@ -157,6 +157,10 @@ class StoreCatalog:
         return [describe(manifest) for manifest in self.current()]
 
     def manifest(self, dataset: str, version: str | None = None) -> Manifest:
+        try:
+            check_dataset(dataset)
+        except FormatError as error:
+            raise NotFound(f"no such dataset in the store: {error}", url=self.store.url) from error
         version = self._latest(dataset) if version is None else version
         if (dataset, version) not in self._manifests:
             path = manifests.manifest_path(dataset, version)

@@ -155,13 +155,12 @@ class ServiceBytes:
         """
         if start == stop:
             return memoryview(b"")
-        refused = ""
-        for _ in range(2):
-            url = self._url(shard, refused)
-            status, content = _get(url, {"Range": f"bytes={start}-{stop - 1}"})
-            if status not in (401, 403):
-                break
-            refused = url
+        url = self._url(shard, refused="")
+        ranged = {"Range": f"bytes={start}-{stop - 1}"}
+        status, content = _get(url, ranged)
+        if status in (401, 403):  # it ended while we held it, or the service's secret changed: ask for another
+            url = self._url(shard, refused=url)
+            status, content = _get(url, ranged)
         path = self._shards[shard].path
         shown = url.partition("?")[0]  # a presigned URL's query is a secret
         if status in (401, 403):

@@ -115,12 +115,14 @@ def members(file: BinaryIO) -> Iterator[Member]:
     try:
         with tarfile.open(fileobj=file, mode="r:") as archive:
             for info in archive:
+                if info.size < 0 or info.offset < last:
+                    raise FormatError(f"damaged header of member {info.name!r}", offset=info.offset)
                 last = info.offset_data + info.size + (-info.size % BLOCK)
                 if last > size:
                     raise FormatError(f"archive cut short inside member {info.name!r}", offset=info.offset)
                 if info.isreg():
                     yield Member(info.name, info.offset_data, info.size)
-    except tarfile.TarError as error:
+    except (tarfile.TarError, ValueError, OverflowError) as error:  # the latter two: absurd sizes in damaged headers
         raise FormatError(f"not a readable tar: {error}", offset=last) from error
     file.seek(last)
     if file.read(len(END)) != END:

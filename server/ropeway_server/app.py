@@ -28,7 +28,13 @@ def create_app(settings: Settings) -> FastAPI:
         yield
         app.state.service.database.close()
 
-    app = FastAPI(title="Ropeway", version=ropeway.__version__, description=DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(
+        title="Ropeway",
+        version=ropeway.__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        strict_content_type=False,  # a body is JSON, whatever a client calls it
+    )
     metrics.install(app)
     answers.install(app)
     for routes in (health, catalog, views, samples, objects):

@@ -1,5 +1,6 @@
 """The service's state: which views it has answered. SQLite by default, PostgreSQL by URL."""
 
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy import exc
+from sqlalchemy import event, exc
 from sqlalchemy.pool import StaticPool
 
 from ropeway.errors import NotFound, ServiceError
@@ -22,6 +23,9 @@ views = sa.Table(
     sa.Column("versions", sa.JSON, nullable=False),
     sa.Column("created", sa.DateTime(timezone=True), nullable=False),
 )
+
+_ALEMBIC = threading.Lock()  # alembic keeps the migration under way in a global
+_LOCK = 7405133  # of PostgreSQL's advisory locks: any number that all replicas agree on
 
 
 class Database:
@@ -85,24 +89,25 @@ def _connect(url: str) -> sa.Engine:
             f"not a database URL that can be used: {_reason(error)} (sqlite:///file.db, postgresql+psycopg://…)",
             url=_shown(url),
         ) from error
-    sa.event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA journal_mode=WAL"))
+    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA journal_mode=WAL"))
     return engine
 
 
 def _migrate(engine: sa.Engine) -> None:
-    """Bring the schema up to date. Replicas that start together wait for one another."""
+    """Bring the schema up to date. Replicas that start together wait for one another: the first does the work."""
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
-    with engine.begin() as connection:
-        if engine.dialect.name == "sqlite":
-            connection.exec_driver_sql("BEGIN IMMEDIATE") if not connection.in_transaction() else None
-        elif engine.dialect.name == "postgresql":
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7405133)")
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    sqlite = engine.dialect.name == "sqlite"
+    with _ALEMBIC, engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if sqlite else f"SELECT pg_advisory_lock({_LOCK})")
+        try:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        finally:
+            connection.exec_driver_sql("COMMIT" if sqlite else f"SELECT pg_advisory_unlock({_LOCK})")
 
 
 def _reason(error: BaseException) -> str:

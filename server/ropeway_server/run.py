@@ -1,7 +1,9 @@
 """Runs the application under uvicorn."""
 
 import errno
+import signal
 import socket
+import sys
 from collections.abc import Callable
 
 import uvicorn
@@ -44,6 +46,11 @@ class _Server(uvicorn.Server):
 
 
 def run(settings: Settings, bound: socket.socket, up: Callable[[], None]) -> None:
-    """Serve until told to stop; `up` is called once requests are answered."""
+    """Serve until SIGTERM or Ctrl-C, finish what is under way, and exit with status 0.
+
+    `up` is called once requests are answered.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises what stopped it once more when it has stopped
+        signal.signal(number, lambda *_: sys.exit(0))
     config = uvicorn.Config(create_app(settings), log_level="warning", timeout_graceful_shutdown=10)
     _Server(config, up).run([bound])

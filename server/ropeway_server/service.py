@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from ropeway.catalog import StoreCatalog
+from ropeway.errors import ServiceError, StoreError
 from ropeway.stores import Store, open_store
 from ropeway_server.database import Database
 from ropeway_server.metrics import Metrics
@@ -29,8 +30,11 @@ class Service:
         return self.catalog.store
 
     def check(self) -> None:
-        """Raise StoreError or ServiceError when the store or the database does not answer."""
-        self.store.folders()
+        """Raise ServiceError when the store or the database does not answer."""
+        try:
+            self.store.folders()
+        except StoreError as error:
+            raise ServiceError(f"the store does not answer: {error}") from error
         self.database.check()
 
 

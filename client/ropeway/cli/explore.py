@@ -40,14 +40,13 @@ def show(dataset: Annotated[str, typer.Argument(help="A dataset's id.")], store:
     if json:
         output.print_json(manifest)
         return
-    card = manifest.card
+    card, made = manifest.card, manifest.provenance
     stdout.print(f"[bold]{card.title}[/]  ({manifest.dataset}, version {manifest.version})")
     for name, value in (
         ("domain", f"{card.domain} ({', '.join(card.modalities)})"),
         ("licence", f"{card.licence}; access {card.access}"),
         ("unit", f"one sample is one {card.unit}"),
-        ("source", f"{manifest.provenance.source_files:,} files, {size(manifest.provenance.source_bytes)}, "
-                   f"recipe {manifest.provenance.recipe}"),
+        ("source", f"{made.source_files:,} files, {size(made.source_bytes)}, recipe {made.recipe}"),
         ("", card.description),
     ):  # fmt: skip
         if value:

@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=STREAM)(stream)
 
 
-def stream(  # noqa: PLR0913 - one argument per option
+def stream(  # noqa: PLR0913, PLR0917 - one argument per option
     store: Store,
     view: Annotated[str | None, typer.Argument(help="A view's id, as `ropeway query` printed it.")] = None,
     task: Task = None,

@@ -66,6 +66,8 @@ class LocalStore:
     def folders(self, prefix: str = "") -> list[str]:
         check_folder(prefix, self._url(prefix))
         folder = self.root / prefix
+        if not self.root.is_dir():
+            raise NotFound("no such folder", url=self.url)
         with self._errors(prefix):
             return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()) if folder.is_dir() else []
 

@@ -18,7 +18,8 @@ PIECE = 1 << 20
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
-@router.api_route("/{path:path}", methods=["GET", "HEAD"], summary="Bytes of a shard, whole or by range")
+@router.head("/{path:path}", summary="Size of a shard", operation_id="head_object")
+@router.get("/{path:path}", summary="Bytes of a shard, whole or by range")
 def get_object(path: str, request: Request, service: ServiceDep) -> Response:
     """Serves the shards that published manifests name, and nothing else. One range per request."""
     size, tag = _shard(service, path)
@@ -57,7 +58,7 @@ def _shard(service: Service, path: str) -> tuple[int, str]:
     version = rest.partition("/")[0]
     try:
         manifest = service.catalog.manifest(dataset, version or None)
-    except (NotFound, ValueError):
+    except NotFound:
         manifest = None
     for shard in manifest.shards if manifest else ():
         if object_path(dataset, shard.path) == path:
