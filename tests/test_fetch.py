@@ -52,6 +52,7 @@ def test_coalesced_ranges_cover_each_row_once(
         assert read.stop - read.start <= most or len(read.rows) == 1
         gaps = samples.offset[read.rows[1:]] - samples.offset[read.rows[:-1]] - samples.length[read.rows[:-1]]
         assert (gaps <= gap).all()
+        assert (np.diff(read.rows) == 1).all()  # what lies between belongs to nobody
 
 
 @given(lengths, st.integers(1, 50), st.sampled_from([1, 2, 4]), st.sampled_from(["drop", "pad", "wrap"]))

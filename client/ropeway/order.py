@@ -164,10 +164,14 @@ class Shuffled:
 
     def block_size(self, table: Samples) -> int:
         """Bytes of a block in this view."""
+        return self.size_for(int(table.length.sum()))
+
+    def size_for(self, size: int) -> int:
+        """Bytes of a block in a view of that many bytes."""
         if self.block_bytes is not None:
             return self.block_bytes
         open_blocks = self.lanes * self.window
-        return max(512, min(OPEN_BYTES // open_blocks, int(table.length.sum()) // (4 * open_blocks)))
+        return max(512, min(OPEN_BYTES // open_blocks, size // (4 * open_blocks)))
 
 
 class ShuffledEpoch:
@@ -193,6 +197,11 @@ class ShuffledEpoch:
             until = min(last, (slot // depth + 1) * depth)
             yield self._stretch(lanes, slot, until, start, rank, world_size)
             slot = until
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its tables: per block, not per sample."""
+        return int(self._starts.nbytes + self._ranked.nbytes + self._ends.nbytes)
 
     def rows(self) -> Ints:
         """The whole epoch's row numbers by position; for tests and small views."""

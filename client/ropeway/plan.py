@@ -24,14 +24,17 @@ class Read:
 
 
 def coalesce(table: Samples, rows: Ints, *, max_gap: int = MAX_GAP, max_request: int = MAX_REQUEST) -> list[Read]:
-    """Ranges that cover the samples of `rows` (distinct, any order), in storage order.
+    """Ranges that cover the samples of `rows` (any order), in storage order.
 
-    Neighbours at most `max_gap` bytes apart share a range as long as it stays within `max_request` bytes.
+    Neighbours share a range when no other sample of the view lies between them (that one is for another rank, or for
+    later), they are at most `max_gap` bytes apart, and the range stays within `max_request` bytes. So an unfiltered
+    view is read without a byte too much, and a sparse one through its gaps.
     """
     rows = np.sort(rows)  # rows are numbered in storage order
     shards, starts = table.shard[rows], table.offset[rows]
     stops = starts + table.length[rows]
-    apart = np.flatnonzero((np.diff(shards) != 0) | (starts[1:] - stops[:-1] > max_gap)) + 1
+    between = (np.diff(shards) != 0) | (np.diff(rows) > 1) | (starts[1:] - stops[:-1] > max_gap)
+    apart = np.flatnonzero(between) + 1
     reads = []
     for first, last in zip([0, *apart], [*apart, len(rows)], strict=True):
         low = first

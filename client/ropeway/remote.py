@@ -5,7 +5,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from time import time
+from time import monotonic
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -25,12 +25,16 @@ from ropeway.view import View, ViewInfo
 T = TypeVar("T")
 
 RENEW_BEFORE = 60.0
-"""Seconds before a URL's end at which a new one is asked for."""
+"""Seconds before a URL's end at which a new one is asked for; a quarter of its life where that is less."""
+
+_ASKED_AT_ONCE = 64  # shards whose URLs one request asks for
 
 _RETRY = urllib3.Retry(
-    total=5, backoff_factor=0.2, backoff_jitter=0.2, status_forcelist=(502, 503, 504), allowed_methods=None,
-    respect_retry_after_header=True, raise_on_status=False,
+    total=5, backoff_factor=0.15, backoff_max=1.0, backoff_jitter=0.1, status_forcelist=(502, 503, 504),
+    allowed_methods=None, respect_retry_after_header=False, raise_on_status=False,
 )  # fmt: skip
+"""Six tries in about three seconds, whatever a server asks for: a restart is survived, a dead service is told soon."""
+
 _TIMEOUT = urllib3.Timeout(connect=5, read=60)
 _pools: dict[int, urllib3.PoolManager] = {}
 
@@ -42,7 +46,7 @@ class _ViewShards(msgspec.Struct):
 
 class _Access(msgspec.Struct):
     urls: dict[int, str]
-    expires: float
+    seconds: float
 
 
 class ServiceCatalog:
@@ -132,7 +136,8 @@ class ServiceSource:
 class ServiceBytes:
     """A view's shards, by the URLs that the service gives for it: presigned ones, or its own range proxy.
 
-    URLs are asked for when a shard is first read, and again before they end or when they are refused.
+    URLs are asked for when a shard is first read, and again before they end or when they are refused. How long they
+    last is told in seconds, so that a host whose clock is wrong renews them in time too.
     """
 
     def __init__(self, url: str, view_id: str, shards: tuple[ShardRef, ...]) -> None:
@@ -168,7 +173,7 @@ class ServiceBytes:
                                shard=path, url=shown)  # fmt: skip
         if status == 404:
             raise NotFound("no such object", shard=path, url=shown)
-        whole = status == 200 and len(content) > stop
+        whole = status == 200 and len(content) >= stop
         if whole:  # a server that knows no ranges
             content = content[start:stop]
         if status not in (200, 206) or len(content) != stop - start:
@@ -182,11 +187,14 @@ class ServiceBytes:
 
     def _url(self, shard: int, refused: str) -> str:
         with self._lock:
-            url, until = self._urls.get(shard, ("", 0.0))
-            if not url or url == refused or time() > until - RENEW_BEFORE:
-                wanted = list(range(len(self._shards))) if len(self._shards) <= 64 else [shard]
+            url, renew = self._urls.get(shard, ("", 0.0))
+            if not url or url == refused or monotonic() > renew:
+                first = shard - shard % _ASKED_AT_ONCE
+                wanted = list(range(first, min(first + _ASKED_AT_ONCE, len(self._shards))))
+                asked = monotonic()
                 access = ask("POST", self._access_url, _Access, {"shards": wanted})
-                self._urls.update({number: (url, access.expires) for number, url in access.urls.items()})
+                renew = asked + access.seconds - min(RENEW_BEFORE, access.seconds / 4)
+                self._urls.update({number: (url, renew) for number, url in access.urls.items()})
                 url = self._urls[shard][0]
             return url
 

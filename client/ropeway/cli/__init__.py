@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 
 import typer
 
-from ropeway.cli import explore, stream, verify
+from ropeway.cli import explore, simulate, stream, verify
 from ropeway.cli.output import stderr
 from ropeway.errors import RopewayError
 
@@ -31,6 +31,7 @@ def make_app() -> typer.Typer:
     )
     explore.register(app)
     stream.register(app)
+    simulate.register(app)
     for command in sorted(entry_points(group="ropeway.commands"), key=lambda command: command.name):
         command.load()(app)
     verify.register(app)

@@ -228,7 +228,7 @@ def _tag(e_tag: str | None) -> str:
 
 
 def _problem(error: BaseException, url: str) -> StoreError:
-    """What obstore has no class for: refused listings and deletions are generic errors with the reason in their text."""
+    """What obstore has no class for: refused listings and deletions are generic errors, their reason in the text."""
     reason = re.search(r"status code: (\d+)|\(code: (\w+)\)", str(error))
     match reason and (reason[1] or reason[2]):
         case "401" | "403" | "AccessDenied":

@@ -91,12 +91,13 @@ def access(
     service: ServiceDep,
     shards: Annotated[list[int] | None, Body(embed=True, description="Shard numbers; all by default.")] = None,
 ) -> Response:
-    """URLs that can be read by range until `expires` (Unix seconds); ask again for new ones."""
+    """URLs that can be read by range for so many `seconds`, until `expires` (Unix time); ask again for new ones."""
     served = service.views.get(view_id)
     wanted = range(len(served.shards)) if shards is None else shards
     base = str(request.base_url).rstrip("/")
     urls = {str(number): _shard_url(service, served, number, base) for number in wanted}
-    return answer(request, {"urls": urls, "expires": int(time()) + service.settings.access_seconds})
+    seconds = service.settings.access_seconds
+    return answer(request, {"urls": urls, "seconds": seconds, "expires": int(time()) + seconds})
 
 
 def to_query(asked: dict[str, Any]) -> Query:
