@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any, cast
 
 import duckdb
 import pyarrow as pa
@@ -102,7 +103,8 @@ def test_what_another_writer_stored_as_plain_strings_is_fine() -> None:
     ("change", "says"),
     [
         (lambda t: t.drop_columns(["crc32c", "key"]), "index lacks the columns key, crc32c"),
-        (lambda t: t.set_column(2, "offset", t.column("offset").cast(pa.float64())), "index column offset is double, not int64"),
+        (lambda t: t.set_column(2, "offset", t.column("offset").cast(pa.float64())),
+         "index column offset is double, not int64"),
         (lambda t: t.set_column(0, "key", pa.array(["a", None, "b"])), "index column key has nulls"),
         (lambda t: t.set_column(1, "shard", pa.array(["a", None, "b"])), "index column shard has nulls"),
     ],
@@ -121,10 +123,15 @@ def test_damage_is_a_format_error_and_nothing_else(data: st.DataObject) -> None:
         del content[data.draw(st.integers(0, len(content) - 1)) :]
     else:  # the footer, which says where everything is
         content[data.draw(st.integers(max(0, len(content) - 3000), len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    assert "\n" not in said(bytes(content))
+
+
+def said(content: bytes) -> str:
     try:
-        index.decode(bytes(content))
+        index.decode(content)
     except FormatError as error:
-        assert "\n" not in str(error)
+        return str(error)
+    return "it is fine"
 
 
 def test_an_index_and_its_manifest_agree(tmp_path: Path) -> None:
@@ -142,7 +149,7 @@ def test_an_index_and_its_manifest_agree(tmp_path: Path) -> None:
          "index column task.sex is string, not int32"),
     ):  # fmt: skip
         with pytest.raises(FormatError, match=says) as caught:
-            index.check(change(plain), manifest)
+            index.check(cast("Any", change)(plain), manifest)
         assert "dataset d" in str(caught.value)
 
 

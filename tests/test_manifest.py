@@ -66,6 +66,7 @@ def test_the_golden_pointer_is_read_for_ever() -> None:
 def test_totals_and_tasks() -> None:
     assert (MANIFEST.samples, MANIFEST.bytes) == (3, 6144)
     task = MANIFEST.task("ecg-diagnosis")
+    assert task is not None
     assert task is MANIFEST.tasks[0]
     assert MANIFEST.task("nothing") is None
     assert task.named([1, 0]) == ["MI", "NORM"]
@@ -90,7 +91,8 @@ def test_equal_manifests_are_equal_bytes(
     manifest = m.Manifest(
         format=1, dataset="d", version="0" * 12,
         card=m.Card(title=title, domain="", modalities=(), licence="", access="restricted", unit="cell"),
-        parts=(), tasks=(), splits=(m.Split(name="valid", samples=samples, subjects=0, bytes=size, shards=len(shards)),),
+        parts=(), tasks=(),
+        splits=(m.Split(name="valid", samples=samples, subjects=0, bytes=size, shards=len(shards)),),
         shards=tuple(m.Shard(path=f"{i}.tar", split="valid", bytes=b, samples=n, sha256="0" * 64)
                      for i, (n, b) in enumerate(shards)),
         index=(m.IndexFile(path="i", rows=samples, bytes=0, sha256="0" * 64),),
@@ -153,7 +155,8 @@ def again(*path: str | int) -> Callable[[Any], object]:
         (again("shards"), "shard '0123456789ab/train-000000.tar' is there twice"),
         (again("index"), "index file '0123456789ab/index/00000.parquet' is there twice"),
         (put("splits", 0, "name", value="dev"), "dev"),
-        (put("splits", 0, "samples", value=3), "split train says 3 samples, 4096 bytes, 1 shards; its shards add up to 2"),
+        (put("splits", 0, "samples", value=3),
+         "split train says 3 samples, 4096 bytes, 1 shards; its shards add up to 2"),
         (put("splits", 0, "bytes", value=1), "split train says 2 samples, 1 bytes"),
         (put("splits", 0, "shards", value=2), "split train says 2 samples, 4096 bytes, 2 shards"),
         (put("splits", 0, "subjects", value=3), "split train has 3 subjects in 2 samples"),

@@ -1,5 +1,5 @@
-"""Tiny published datasets with everything a dataset can have: several splits and shards, a task of each type, metadata of
-each type, missing parts, keys with slashes and escapes. Written with the format's own functions, no packer.
+"""Tiny published datasets with everything a dataset can have: splits, shards, tasks and metadata of each type, missing
+parts, keys with slashes and escapes. Written with the format's own functions, no packer.
 """
 
 import hashlib
@@ -38,8 +38,10 @@ class Sample:
 
 
 def samples(count: int = 60) -> list[Sample]:
-    """Sample i is of subject i div 3 and age i; two thirds are `train`, the rest `valid` and `test`. Every fifth lacks the
-    part `note`, every seventh is unlabelled, every eleventh has no metadata."""
+    """Sample i is of subject i div 3 and age i; two thirds are `train`, the rest `valid` and `test`.
+
+    Every fifth lacks the part `note`, every seventh is unlabelled, every eleventh has no metadata.
+    """
     splits: Sequence[SplitName] = ("train", "train", "train", "train", "valid", "test")
     return [_sample(i, splits[6 * i // count]) for i in range(count)]
 

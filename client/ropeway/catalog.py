@@ -162,6 +162,8 @@ class StoreCatalog:
         except FormatError as error:
             raise NotFound(f"no such dataset in the store: {error}", url=self.store.url) from error
         version = self._latest(dataset) if version is None else version
+        if not manifests.is_version(version):
+            raise NotFound(f"no such version: {version!r} (12 hex digits)", dataset=dataset)
         if (dataset, version) not in self._manifests:
             path = manifests.manifest_path(dataset, version)
             url = f"{self.store.url}/{path}"
@@ -217,7 +219,7 @@ class StoreCatalog:
             chosen = self.current()
         else:
             chosen = [self.manifest(dataset, version) for dataset, version in versions.items()]
-        view = self._view(self._engine.select(asked, chosen))
+        view = self._view(self._engine.select(asked, chosen), {m.dataset: m.version for m in chosen})
         return self._views.setdefault(view.id, view)
 
     def view(self, view_id: str) -> View:
@@ -271,7 +273,7 @@ class StoreCatalog:
             raise NotFound("no such dataset in the store", dataset=dataset, url=self.store.url) from error
         return manifests.loads_latest(data, url=f"{self.store.url}/{path}").version
 
-    def _view(self, selection: Selection) -> View:
+    def _view(self, selection: Selection, versions: Mapping[str, str]) -> View:
         table = selection.samples
         info = ViewInfo(
             id=selection.id,
@@ -283,12 +285,16 @@ class StoreCatalog:
             parts=selection.parts,
             label_counts={task.id: samples.label_counts(table, task) for task in selection.tasks if task.classes},
         )
-        return View(info, StoreSource(self, info.query, info.datasets, table))
+        return View(info, StoreSource(self, info.query, versions, table))
 
 
 @dataclass(frozen=True, slots=True)
 class StoreSource:
-    """A view's content from its store. Carries the samples along; other columns are asked for anew."""
+    """A view's content from its store. Carries the samples along; other columns are asked for anew.
+
+    Attributes:
+        versions: all that the query was asked over, also where nothing matched: its filter may name their columns.
+    """
 
     catalog: StoreCatalog
     query: Query

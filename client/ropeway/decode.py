@@ -113,4 +113,3 @@ def find(part: str, form: str, own: Mapping[str, Decoder | Decode]) -> Decoder:
         raise UsageError(f"no decoder for part {part!r} of format {form!r}: give one with decoders={{{form!r}: …}}, "
                          "or ropeway.decode.as_bytes for its bytes")  # fmt: skip
     return found if isinstance(found, Decoder) else Decoder(found, heavy=True)
-

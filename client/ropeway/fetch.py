@@ -123,9 +123,11 @@ class _Fetcher:
                 break
             step = self._scanned.popleft()
             self._scanned_bytes -= int(self._table.length[step.rows].sum())
-            for window in set(step.windows.tolist()) & self._windows.keys():
-                rows += self._windows.pop(window)
-            size = sum(int(self._table.length[some].sum()) for some in rows)
+            begun = [self._windows.pop(window) for window in set(step.windows.tolist()) & self._windows.keys()]
+            if begun:
+                fresh = np.concatenate([some for window in begun for some in window])
+                size += int(self._table.length[fresh].sum())
+                rows.append(fresh)
             self._planned.append(step)
         if not rows:
             return False
@@ -134,8 +136,8 @@ class _Fetcher:
         again = [row for row in left if row in self._held]
         for row in again:
             self._held[row].left += left[row]
-        fresh = wanted[~np.isin(wanted, again)]
-        for read in plan.coalesce(self._table, fresh) if len(fresh) else ():
+        new = wanted[~np.isin(wanted, again)]
+        for read in plan.coalesce(self._table, new) if len(new) else ():
             part = _Range(read, None, sum(left[row] for row in read.rows.tolist()))
             self._held.update(dict.fromkeys(read.rows.tolist(), part))
             self._waiting.append(part)

@@ -302,6 +302,11 @@ def latest_path(dataset: str) -> str:
     return f"{check_dataset(dataset)}/latest.json"
 
 
+def is_version(name: str) -> bool:
+    """Whether a name can be that of a version."""
+    return _VERSION.fullmatch(name) is not None
+
+
 def manifest_path(dataset: str, version: str) -> str:
     """Path of a version's manifest."""
     return f"{check_dataset(dataset)}/{version}/manifest.json"

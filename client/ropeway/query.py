@@ -69,6 +69,8 @@ def parse(where: str) -> Tree:
     Raises:
         QueryError: it does not parse, is more than one expression, or uses something outside the language.
     """
+    if any("\ud800" <= character <= "\udfff" for character in where):
+        raise QueryError("a filter is Unicode text; this one has half a surrogate pair")
     with _refused(where):
         statements = sqlglot.parse(where, dialect="duckdb")
         if len(statements) != 1 or statements[0] is None or ";" in _outside_strings(where):

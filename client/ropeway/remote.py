@@ -1,6 +1,7 @@
 """The catalog of an index service, over HTTP: the same answers as in-process, and the bytes by the URLs it gives."""
 
 import os
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,8 @@ import urllib3
 
 from ropeway import errors, samples, wire
 from ropeway.catalog import DatasetInfo, Stats, TaskInfo, as_tuple
-from ropeway.errors import AccessDenied, NotFound, RopewayError, ServiceError, StoreError
+from ropeway.errors import AccessDenied, NotFound, QueryError, RopewayError, ServiceError, StoreError
+from ropeway.keys import is_dataset
 from ropeway.manifest import Manifest
 from ropeway.query import Query
 from ropeway.samples import Samples, ShardRef
@@ -35,6 +37,7 @@ _RETRY = urllib3.Retry(
 )  # fmt: skip
 """Six tries in about three seconds, whatever a server asks for: a restart is survived, a dead service is told soon."""
 
+_VIEW = re.compile(r"[0-9a-f]{16}")
 _TIMEOUT = urllib3.Timeout(connect=5, read=60)
 _pools: dict[int, urllib3.PoolManager] = {}
 
@@ -62,7 +65,9 @@ class ServiceCatalog:
         return self._ask("GET", "/v1/datasets", list[DatasetInfo])
 
     def manifest(self, dataset: str, version: str | None = None) -> Manifest:
-        asked = f"?{urlencode({'version': version})}" if version else ""
+        if not is_dataset(dataset):
+            raise NotFound(f"no such dataset: {dataset!r} (lower-case letters, digits, _ and -)")
+        asked = "" if version is None else f"?{urlencode({'version': version})}"
         return self._ask("GET", f"/v1/datasets/{quote(dataset, safe='')}{asked}", Manifest)
 
     def tasks(self) -> list[TaskInfo]:
@@ -77,7 +82,10 @@ class ServiceCatalog:
         where: str | None = None,
         datasets: Sequence[str] | None = None,
     ) -> Stats:
-        given = {"by": list(by), "task": task, "split": split, "where": where, "dataset": as_tuple(datasets)}
+        named = as_tuple(datasets)
+        if named == ():  # what the engine says; a URL can't tell an empty list from none
+            raise QueryError("no dataset matches: datasets is empty")
+        given = {"by": list(by), "task": task, "split": split, "where": where, "dataset": named}
         asked = urlencode({name: value for name, value in given.items() if value is not None}, doseq=True)
         return self._ask("GET", f"/v1/stats?{asked}", Stats)
 
@@ -97,6 +105,8 @@ class ServiceCatalog:
         return self._view(self._ask("POST", "/v1/views", ViewInfo, asked))
 
     def view(self, view_id: str) -> View:
+        if not _VIEW.fullmatch(view_id):
+            raise NotFound(f"no view {view_id!r}: an id has 16 hex digits")
         return self._view(self._ask("GET", f"/v1/views/{quote(view_id, safe='')}", ViewInfo))
 
     def _view(self, info: ViewInfo) -> View:
@@ -144,13 +154,13 @@ class ServiceBytes:
         self._access_url = f"{url}/v1/views/{view_id}/access"
         self._shards = shards
         self._urls: dict[int, tuple[str, float]] = {}
-        self._lock = threading.Lock()
+        self._renewing, self._process = threading.Lock(), os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_access_url": self._access_url, "_shards": self._shards}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _urls={}, _lock=threading.Lock())
+        self.__dict__.update(state, _urls={}, _renewing=threading.Lock(), _process=os.getpid())
 
     def read(self, shard: int, start: int, stop: int) -> memoryview:
         """Bytes `start` to `stop` (exclusive) of a shard.
@@ -161,11 +171,11 @@ class ServiceBytes:
         if start == stop:
             return memoryview(b"")
         url = self._url(shard, refused="")
-        ranged = {"Range": f"bytes={start}-{stop - 1}"}
-        status, content = _get(url, ranged)
-        if status in (401, 403):  # it ended while we held it, or the service's secret changed: ask for another
+        answer = _get(url, start, stop)
+        if answer.status in (401, 403):  # it ended while we held it, or the service's secret changed: ask for another
             url = self._url(shard, refused=url)
-            status, content = _get(url, ranged)
+            answer = _get(url, start, stop)
+        status, content = answer.status, answer.data
         path = self._shards[shard].path
         shown = url.partition("?")[0]  # a presigned URL's query is a secret
         if status in (401, 403):
@@ -173,10 +183,10 @@ class ServiceBytes:
                                shard=path, url=shown)  # fmt: skip
         if status == 404:
             raise NotFound("no such object", shard=path, url=shown)
-        whole = status == 200 and len(content) >= stop
-        if whole:  # a server that knows no ranges
+        if status == 200:  # a server that knows no ranges
             content = content[start:stop]
-        if status not in (200, 206) or len(content) != stop - start:
+        given = answer.headers.get("Content-Range", "") if status == 206 else f"bytes {start}-"
+        if status not in (200, 206) or len(content) != stop - start or not given.startswith(f"bytes {start}-"):
             raise StoreError(
                 f"status {status} with {len(content)} bytes for the range {start} to {stop}", shard=path, url=shown
             )
@@ -186,7 +196,9 @@ class ServiceBytes:
         return None
 
     def _url(self, shard: int, refused: str) -> str:
-        with self._lock:
+        if self._process != os.getpid():  # forked while another thread was renewing: nobody here would let go
+            self._renewing, self._process = threading.Lock(), os.getpid()
+        with self._renewing:
             url, renew = self._urls.get(shard, ("", 0.0))
             if not url or url == refused or monotonic() > renew:
                 first = shard - shard % _ASKED_AT_ONCE
@@ -207,46 +219,54 @@ def ask(method: str, url: str, kind: type[T], body: object = None) -> T:
     """
     headers = {"Accept": "application/json", "Content-Type": "application/json"}
     content = None if body is None else msgspec.json.encode(body)
-    status, answered = _request(method, url, content, headers)
-    if status >= 400:
-        raise _problem(status, answered, url)
+    answer = _request(method, url, content, headers)
+    if answer.status >= 400:
+        raise _problem(answer, url)
     try:
-        return msgspec.json.decode(answered, type=kind)
+        return msgspec.json.decode(answer.data, type=kind)
     except msgspec.MsgspecError as error:
-        raise ServiceError(f"not an answer of an index service: {error}", status=status, url=url) from error
+        raise ServiceError(f"not an answer of an index service: {error}", status=answer.status, url=url) from error
 
 
 def fetch(url: str, media_type: str) -> bytes:
     """The content of a service's URL, in one media type; raises as `ask` does."""
-    status, content = _request("GET", url, None, {"Accept": media_type})
-    if status >= 400:
-        raise _problem(status, content, url)
-    return content
+    answer = _request("GET", url, None, {"Accept": media_type})
+    if answer.status >= 400:
+        raise _problem(answer, url)
+    return answer.data
 
 
-def _get(url: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
-    return _request("GET", url, None, headers)
+def _get(url: str, start: int, stop: int) -> urllib3.BaseHTTPResponse:
+    return _request("GET", url, None, {"Range": f"bytes={start}-{stop - 1}"},
+                    "can this host reach where the service says the shards are?")  # fmt: skip
 
 
-def _request(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> tuple[int, bytes]:
+def _request(
+    method: str,
+    url: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    hint: str = "is the index service running, and is this its address?",
+) -> urllib3.BaseHTTPResponse:
     try:
-        answer = _pool().request(method, url, body=body, headers=headers, retries=_RETRY, timeout=_TIMEOUT)
+        return _pool().request(method, url, body=body, headers=headers, retries=_RETRY, timeout=_TIMEOUT)
     except urllib3.exceptions.HTTPError as error:
         reason = getattr(error, "reason", None) or error
         raise ServiceError(
-            f"no answer ({type(reason).__name__}): is the index service running, and is this its address?",
+            f"no answer ({type(reason).__name__}): {hint}",
             url=url.partition("?")[0],
         ) from error
-    return answer.status, answer.data
 
 
 def _pool() -> urllib3.PoolManager:
     """This process's connections: sockets made before a fork are not shared with the child."""
     process = os.getpid()
-    if process not in _pools:
-        _pools.clear()
-        _pools[process] = urllib3.PoolManager(num_pools=16, maxsize=32)
-    return _pools[process]
+    pool = _pools.get(process)
+    if pool is None:
+        for parent in [other for other in _pools if other != process]:
+            _pools.pop(parent, None)
+        pool = _pools.setdefault(process, urllib3.PoolManager(num_pools=16, maxsize=32))
+    return pool
 
 
 class _Problem(msgspec.Struct):
@@ -254,13 +274,13 @@ class _Problem(msgspec.Struct):
     type: str = ""
 
 
-def _problem(status: int, content: bytes, url: str) -> RopewayError:
+def _problem(answer: urllib3.BaseHTTPResponse, url: str) -> RopewayError:
     """The service's problem document as the error it was there."""
     try:
-        problem = msgspec.json.decode(content, type=_Problem)
+        problem = msgspec.json.decode(answer.data, type=_Problem)
     except msgspec.MsgspecError:
-        return ServiceError(f"status {status}", status=status, url=url)
+        return ServiceError(f"status {answer.status}", status=answer.status, url=url)
     kind = getattr(errors, problem.type, None)
     if isinstance(kind, type) and issubclass(kind, RopewayError) and kind is not ServiceError:
         return kind(problem.detail)
-    return ServiceError(problem.detail, status=status, url=url)
+    return ServiceError(problem.detail, status=answer.status, url=url)

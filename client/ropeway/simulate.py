@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ropeway.fetch import fetched
-from ropeway.order import Blocks, EpochOrder, Shuffled, ShuffledEpoch, cut_blocks
+from ropeway.order import OPEN_BYTES, Blocks, EpochOrder, Shuffled, ShuffledEpoch, cut_blocks
 from ropeway.samples import Array, Ints, Samples
 from ropeway.steps import Batching
 from ropeway.world import World
@@ -132,6 +132,15 @@ def even_blocks(samples: int, sample_bytes: int, order: Shuffled) -> Blocks:
     starts = np.arange(count + 1, dtype=np.int64) * per_block
     starts[-1] = samples
     return Blocks(starts.astype(np.uint32) if samples < 1 << 32 else starts)
+
+
+def why(order: Shuffled, size: int) -> str:
+    """Why the blocks of a view of that many bytes are as large as they are."""
+    if order.block_bytes is not None:
+        return "The block size was given."
+    if order.size_for(size) == OPEN_BYTES // (order.lanes * order.window):
+        return "Blocks are as large as lets all open ones of the world hold 256 MiB: large reads, bounded memory."
+    return "The view is small: blocks are a quarter of what is open, so that it is mixed sample by sample or nearly so."
 
 
 def advice(order: Shuffled, world_size: int, mixed: Mixing | None, ranks: Sequence[RankReads]) -> list[str]:

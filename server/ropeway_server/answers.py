@@ -23,7 +23,7 @@ _STATUS: list[tuple[type[RopewayError], int]] = [
     (errors.UsageError, 422),
     (errors.Conflict, 409),
     (errors.StoreError, 502),
-    (errors.FormatError, 502),
+    (errors.FormatError, 500),
     (errors.ServiceError, 503),
     (RopewayError, 500),
 ]
@@ -31,9 +31,16 @@ _STATUS: list[tuple[type[RopewayError], int]] = [
 
 def answer(request: Request, value: Any, headers: dict[str, str] | None = None) -> Response:
     """A value as the request's Accept header wants it."""
+    headers = {**(headers or {}), "Vary": "Accept"}
     if MSGPACK in request.headers.get("accept", ""):
         return Response(msgspec.msgpack.encode(value), media_type=MSGPACK, headers=headers)
     return Response(msgspec.json.encode(value), media_type="application/json", headers=headers)
+
+
+def unchanged(request: Request, tag: str) -> bool:
+    """Whether the requester holds the content of that ETag already (If-None-Match)."""
+    held = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
+    return tag in held or held == ["*"]
 
 
 def problem(status: int, detail: str, kind: str = "about:blank") -> Response:
@@ -47,8 +54,11 @@ def install(app: FastAPI) -> None:
     """Every error of this app becomes a problem document."""
 
     @app.exception_handler(RopewayError)
-    async def ropeway_error(_: Request, error: RopewayError) -> Response:
+    async def ropeway_error(request: Request, error: RopewayError) -> Response:
         status = next(status for kind, status in _STATUS if isinstance(error, kind))
+        if status >= 500:
+            log.error("%s %s: %s at %s", request.method, _route(request), type(error).__name__, error.url)
+        error.url = None  # where the store is, is the operator's business
         return problem(status, str(error), type(error).__name__)
 
     @app.exception_handler(HTTPException)
@@ -59,7 +69,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:
-        log.error("%s %s failed", request.method, request.scope.get("route", request.url.path), exc_info=error)
+        log.error("%s %s failed", request.method, _route(request), exc_info=error)
         return problem(500, "the service failed; its log says more")
 
     from fastapi.exceptions import RequestValidationError
@@ -69,3 +79,8 @@ def install(app: FastAPI) -> None:
         first = error.errors()[0]
         where = ".".join(str(place) for place in first["loc"])
         return problem(422, f"{where}: {first['msg']}", "UsageError")
+
+
+def _route(request: Request) -> str:
+    """The route's template, not the path: a path could name a sample."""
+    return str(getattr(request.scope.get("route"), "path", "no route"))

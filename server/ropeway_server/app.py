@@ -10,6 +10,7 @@ import ropeway
 from ropeway_server import answers
 from ropeway_server.metrics import Metrics
 from ropeway_server.routes import catalog, health, objects, samples, views
+from ropeway_server.schemas import PROBLEMS
 from ropeway_server.service import open_service
 from ropeway_server.settings import Settings
 
@@ -33,6 +34,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=ropeway.__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
+        responses=PROBLEMS,
         strict_content_type=False,  # a body is JSON, whatever a client calls it
     )
     metrics.install(app)

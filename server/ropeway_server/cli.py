@@ -33,7 +33,7 @@ def serve(
     from ropeway_server.service import open_service
     from ropeway_server.settings import Settings
 
-    settings = Settings(store=store, database=database)
+    settings = Settings(store=store, database=database, host=host, port=port)
     open_service(settings, Metrics()).database.close()  # a wrong store or database is told before anything listens
     socket = listen(host, port)
     address = f"http://{host}:{socket.getsockname()[1]}"

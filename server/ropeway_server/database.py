@@ -1,7 +1,8 @@
 """The service's state: which views it has answered. SQLite by default, PostgreSQL by URL."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,8 +32,8 @@ _LOCK = 7405133  # of PostgreSQL's advisory locks: any number that all replicas 
 class Database:
     """Views by id. Safe to use from threads.
 
-    Raises:
-        ServiceError: the database cannot be reached or brought to the current schema.
+    Every call raises ServiceError when the database does not answer; the constructor also when the schema can't be
+    brought up to date.
     """
 
     def __init__(self, url: str) -> None:
@@ -42,14 +43,19 @@ class Database:
         except exc.SQLAlchemyError as error:
             raise ServiceError(f"the database cannot be used: {_reason(error)}", url=_shown(url)) from error
 
-    def save(self, view_id: str, query: Query, versions: Mapping[str, str]) -> None:
-        """Remember how a view is made; one that is known stays as it is."""
+    def save(self, view_id: str, query: Query, versions: Mapping[str, str]) -> bool:
+        """Remember how a view is made: the query, and all versions it was asked over.
+
+        Returns:
+            False for one that is known, which stays as it is.
+        """
         row = {"id": view_id, "query": asdict(query), "versions": dict(versions), "created": datetime.now(UTC)}
         try:
-            with self._engine.begin() as connection:
+            with _answering(), self._engine.begin() as connection:
                 connection.execute(views.insert().values(row))
         except exc.IntegrityError:  # another request, or another replica, saved the same view
-            return
+            return False
+        return True
 
     def load(self, view_id: str) -> tuple[Query, dict[str, str]]:
         """The query and dataset versions of a view.
@@ -57,7 +63,7 @@ class Database:
         Raises:
             NotFound: no replica on this database has answered such a view.
         """
-        with self._engine.connect() as connection:
+        with _answering(), self._engine.connect() as connection:
             row = connection.execute(sa.select(views.c.query, views.c.versions).where(views.c.id == view_id)).first()
         if row is None:
             raise NotFound(f"no view {view_id}: ask for it with POST /v1/views first")
@@ -65,15 +71,22 @@ class Database:
 
     def check(self) -> None:
         """Raise ServiceError when the database does not answer."""
-        try:
-            with self._engine.connect() as connection:
-                connection.execute(sa.select(1))
-        except exc.SQLAlchemyError as error:
-            raise ServiceError(f"the database does not answer: {_reason(error)}") from error
+        with _answering(), self._engine.connect() as connection:
+            connection.execute(sa.select(views.c.id).limit(1))  # SQLite opens its file only to read from it
 
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except exc.IntegrityError:
+        raise
+    except exc.SQLAlchemyError as error:
+        raise ServiceError(f"the database does not answer: {_reason(error)}") from error
 
 
 def _connect(url: str) -> sa.Engine:

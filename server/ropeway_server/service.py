@@ -11,6 +11,7 @@ from ropeway.stores import Store, open_store
 from ropeway_server.database import Database
 from ropeway_server.metrics import Metrics
 from ropeway_server.settings import Settings
+from ropeway_server.shards import PublishedShards
 from ropeway_server.views import Views
 
 
@@ -22,6 +23,7 @@ class Service:
     catalog: StoreCatalog
     database: Database
     views: Views
+    shards: PublishedShards
     metrics: Metrics
 
     @property
@@ -47,7 +49,7 @@ def open_service(settings: Settings, metrics: Metrics) -> Service:
     catalog = StoreCatalog(open_store(settings.store))
     catalog.store.folders()
     database = Database(settings.database)
-    return Service(settings, catalog, database, Views(catalog, database), metrics)
+    return Service(settings, catalog, database, Views(catalog, database), PublishedShards(catalog), metrics)
 
 
 def _service(request: Request) -> Service:

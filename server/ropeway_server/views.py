@@ -21,6 +21,9 @@ PAGE_ROWS = 1 << 16
 KEPT = 32
 """Views in memory."""
 
+REMEMBERED = 1024
+"""Queries whose view is known without asking the index."""
+
 
 @dataclass(frozen=True)
 class ServedView:
@@ -61,11 +64,11 @@ class Views:
     def __init__(self, catalog: StoreCatalog, database: Database) -> None:
         self._catalog, self._database = catalog, database
         self._recent: OrderedDict[str, ServedView] = OrderedDict()
-        self._asked: dict[tuple[Query, tuple[tuple[str, str], ...]], str] = {}
+        self._asked: OrderedDict[tuple[Query, tuple[tuple[str, str], ...]], str] = OrderedDict()
         self._lock = threading.Lock()
 
-    def make(self, query: Query) -> ServedView:
-        """The view of a query over the current dataset versions.
+    def make(self, query: Query) -> tuple[ServedView, bool]:
+        """The view of a query over the current dataset versions, and whether it is a new one.
 
         Raises:
             QueryError: it names what is not there, or nothing matches.
@@ -73,14 +76,16 @@ class Views:
         versions = {manifest.dataset: manifest.version for manifest in self._catalog.current()}
         asked = query, tuple(versions.items())
         with self._lock:
-            known = self._recent.get(self._asked.get(asked, ""))
+            known = self._find(self._asked.get(asked, ""))
         if known is not None:
-            return known
+            return known, False
         view = self._catalog.select(query, versions)
-        self._database.save(view.id, query, view.datasets)
+        new = self._database.save(view.id, query, versions)
         with self._lock:
             self._asked[asked] = view.id
-        return self._keep(view)
+            while len(self._asked) > REMEMBERED:
+                self._asked.popitem(last=False)
+        return self._keep(view), new
 
     def get(self, view_id: str) -> ServedView:
         """A view that was asked for before, by any replica on the same database.
@@ -89,19 +94,24 @@ class Views:
             NotFound: there is none.
         """
         with self._lock:
-            if view_id in self._recent:
-                self._recent.move_to_end(view_id)
-                return self._recent[view_id]
+            known = self._find(view_id)
+        if known is not None:
+            return known
         query, versions = self._database.load(view_id)
         view = self._catalog.select(query, versions)
         if view.id != view_id:
             raise ServiceError(f"view {view_id} would now be {view.id}: a dataset version of it was changed")
         return self._keep(view)
 
+    def _find(self, view_id: str) -> ServedView | None:
+        if view_id in self._recent:
+            self._recent.move_to_end(view_id)
+        return self._recent.get(view_id)
+
     def _keep(self, view: View) -> ServedView:
         with self._lock:
             served = self._recent.setdefault(view.id, ServedView(view))
+            self._recent.move_to_end(view.id)
             while len(self._recent) > KEPT:
-                gone, _ = self._recent.popitem(last=False)
-                self._asked = {asked: name for asked, name in self._asked.items() if name != gone}
+                self._recent.popitem(last=False)
         return served

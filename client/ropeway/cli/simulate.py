@@ -56,7 +56,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - one argument per option
         epoch, ready = simulation.readiness(blocks, order, world, seed=seed)
         labels = simulation.SortedLabels(count, classes)
         mixed = simulation.mixing(epoch, labels, classes, global_batch_size, seed)
-        what, block = f"{count:,} samples of {size(sample_bytes)}", order.size_for(count * sample_bytes)
+        what, total = f"{count:,} samples of {size(sample_bytes)}", count * sample_bytes
     else:
         if store is None:
             raise UsageError("simulate needs --store (and a view or a query), or --samples without a store")
@@ -72,7 +72,8 @@ def simulate(  # noqa: PLR0913, PLR0917 - one argument per option
                     epoch, table.labels[labelled.id], len(labelled.classes), global_batch_size, seed
                 )
         ranks = simulation.reads(table, order, global_batch_size, world, seed=seed, memory=MEMORY)
-        what, block = f"view {chosen.id}, {chosen.samples:,} samples, {size(chosen.bytes)}", order.block_size(table)
+        what, total = f"view {chosen.id}, {chosen.samples:,} samples, {size(chosen.bytes)}", chosen.bytes
+    block = order.size_for(total)
     figures = simulation.summary(mixed, ranks, ready)
     steps = batching.count(epoch.samples)
     if plot is not None:
@@ -102,7 +103,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - one argument per option
         rows.append(("reads", f"{read}; {figures['amplification']:.3f} bytes for each delivered"))
     for name, text in rows:
         stdout.print(f"[bold]{name:8}[/] {text}")
-    for sentence in simulation.advice(order, world, mixed, ranks):
+    for sentence in [simulation.why(order, total), *simulation.advice(order, world, mixed, ranks)]:
         stdout.print(sentence)
 
 
@@ -120,7 +121,7 @@ def _draw(file: Path, mixed: "Mixing | None", ranks: "list[RankReads]", title: s
     left, right = figure.subplots(1, 2)
     if mixed is not None:
         low = min(mixed.ours.min(), mixed.uniform.min())
-        bins = 40
+        bins = max(5, min(40, len(mixed.ours) // 5))
         extent = (low, max(mixed.ours.max(), mixed.uniform.max()) + 1e-9)
         left.hist(mixed.uniform, bins, extent, color="0.75", label="uniform shuffle")
         left.hist(mixed.ours, bins, extent, histtype="step", color="C0", linewidth=1.8, label="this order")
@@ -134,7 +135,8 @@ def _draw(file: Path, mixed: "Mixing | None", ranks: "list[RankReads]", title: s
         right.bar(names, [rank.read / 1e6 for rank in ranks], color="0.75", label="read")
         right.bar(names, [rank.delivered / 1e6 for rank in ranks], width=0.5, color="C0", label="delivered")
         right.set(xlabel="rank", ylabel="MB in an epoch", title="bytes per rank")
-        right.legend(frameon=False)
+        right.margins(y=0.3)
+        right.legend(frameon=False, ncols=2, loc="upper center")
     else:
         right.set_axis_off()
     figure.savefig(file, dpi=130)

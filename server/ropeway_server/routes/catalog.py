@@ -6,7 +6,9 @@ from fastapi import APIRouter, Query, Request, Response
 
 from ropeway.catalog import DatasetInfo, TaskInfo
 from ropeway.manifest import Manifest
+from ropeway.query import Scalar
 from ropeway_server.answers import answer
+from ropeway_server.schemas import example
 from ropeway_server.service import ServiceDep
 
 router = APIRouter(prefix="/v1", tags=["catalog"])
@@ -30,17 +32,23 @@ def tasks(request: Request, service: ServiceDep) -> Response:
     return answer(request, service.catalog.tasks())
 
 
-@router.get("/stats", summary="Counts by any columns")
+_COUNTS = [{"domain": "ECG", "split": "train", "samples": 17418, "bytes": 423624704, "subjects": 15120}]
+
+
+@router.get(
+    "/stats", response_model=list[dict[str, Scalar | None]], summary="Counts by any columns", responses=example(_COUNTS)
+)
 def stats(
     request: Request,
     service: ServiceDep,
     by: Annotated[
-        list[str], Query(description="Columns to group by; may be repeated.", examples=[["domain", "split"]])
-    ],
+        list[str] | None,
+        Query(description="Columns to group by; may be repeated; none for totals.", examples=[["domain", "split"]]),
+    ] = None,
     task: str | None = None,
     split: str | None = None,
     where: Annotated[str | None, Query(description="A filter expression.", examples=["age >= 60"])] = None,
     dataset: Annotated[list[str] | None, Query(description="Only these datasets; may be repeated.")] = None,
 ) -> Response:
     """Samples, bytes and subjects for each combination of the columns."""
-    return answer(request, service.catalog.stats(by, task=task, split=split, where=where, datasets=dataset))
+    return answer(request, service.catalog.stats(by or [], task=task, split=split, where=where, datasets=dataset))

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from ropeway.errors import NotFound
-from ropeway.manifest import object_path
+from ropeway.manifest import Shard
+from ropeway_server.answers import unchanged
+from ropeway_server.schemas import SHARD
 from ropeway_server.service import Service, ServiceDep
 
 router = APIRouter(prefix="/v1/objects", tags=["bytes"])
@@ -15,28 +17,36 @@ router = APIRouter(prefix="/v1/objects", tags=["bytes"])
 PIECE = 1 << 20
 """Bytes read from the store at a time: a whole shard is never in memory."""
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_MEDIA_TYPE = "application/x-tar"
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
-@router.head("/{path:path}", summary="Size of a shard", operation_id="head_object")
-@router.get("/{path:path}", summary="Bytes of a shard, whole or by range")
+@router.head("/{path:path}", summary="Size of a shard", operation_id="head_object", responses={200: SHARD})
+def head_object(path: str, request: Request, service: ServiceDep) -> Response:
+    """Size and ETag of a shard that a published manifest names."""
+    shard = service.shards.find(path)
+    headers = {**_headers(shard), "Content-Length": str(shard.bytes)}
+    return Response(status_code=304 if unchanged(request, headers["ETag"]) else 200, headers=headers,
+                    media_type=_MEDIA_TYPE)  # fmt: skip
+
+
+@router.get("/{path:path}", summary="Bytes of a shard, whole or by range", response_class=StreamingResponse,
+            responses={200: SHARD, 206: SHARD, 304: {"description": "Unchanged."},
+                       416: {"description": "No such range."}})  # fmt: skip
 def get_object(path: str, request: Request, service: ServiceDep) -> Response:
     """Serves the shards that published manifests name, and nothing else. One range per request."""
-    size, tag = _shard(service, path)
-    headers = {"Accept-Ranges": "bytes", "ETag": f'"{tag}"', "Cache-Control": "private, max-age=3600"}
-    asked = request.headers.get("range")
-    found = None if asked is None else byte_range(asked, size)
-    if asked is not None and found is None:
-        return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{size}"})
-    start, stop = found or (0, size)
-    headers["Content-Length"] = str(stop - start)
-    if found:
-        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
-    status = 206 if found else 200
-    media = "application/x-tar"
-    if request.method == "HEAD":
-        return Response(status_code=status, headers=headers, media_type=media)
-    return StreamingResponse(_pieces(service, path, start, stop), status, headers, media)
+    shard = service.shards.find(path)
+    headers = _headers(shard)
+    if unchanged(request, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    asked = _asked_range(request, headers["ETag"])
+    if asked is None:
+        return _stream(service, path, (0, shard.bytes), 200, headers)
+    found = byte_range(asked, shard.bytes)
+    if found is None:
+        return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{shard.bytes}"})
+    headers["Content-Range"] = f"bytes {found[0]}-{found[1] - 1}/{shard.bytes}"
+    return _stream(service, path, found, 206, headers)
 
 
 def byte_range(header: str, size: int) -> tuple[int, int] | None:
@@ -52,18 +62,24 @@ def byte_range(header: str, size: int) -> tuple[int, int] | None:
     return (start, stop) if start < stop else None
 
 
-def _shard(service: Service, path: str) -> tuple[int, str]:
-    """Size and sha256 of a published shard."""
-    dataset, _, rest = path.partition("/")
-    version = rest.partition("/")[0]
-    try:
-        manifest = service.catalog.manifest(dataset, version or None)
-    except NotFound:
-        manifest = None
-    for shard in manifest.shards if manifest else ():
-        if object_path(dataset, shard.path) == path:
-            return shard.bytes, shard.sha256
-    raise NotFound("no such shard in a published dataset", shard=path)
+def _headers(shard: Shard) -> dict[str, str]:
+    return {"Accept-Ranges": "bytes", "ETag": f'"{shard.sha256}"', "Cache-Control": "private, max-age=3600"}
+
+
+def _asked_range(request: Request, tag: str) -> str | None:
+    """The Range header, unless the standard says to ignore it: another unit, or a condition that doesn't hold."""
+    asked = request.headers.get("range")
+    if asked is None or not asked.strip().startswith("bytes="):
+        return None
+    return asked if request.headers.get("if-range", tag) == tag else None
+
+
+def _stream(service: Service, path: str, found: tuple[int, int], status: int, headers: dict[str, str]) -> Response:
+    """Reads the first piece before answering: a shard that can't be read is a problem, not half an answer."""
+    start, stop = found
+    pieces = _pieces(service, path, start, stop)
+    content = chain([next(pieces, b"")], pieces)
+    return StreamingResponse(content, status, {**headers, "Content-Length": str(stop - start)}, _MEDIA_TYPE)
 
 
 def _pieces(service: Service, path: str, start: int, stop: int) -> Iterator[bytes]:

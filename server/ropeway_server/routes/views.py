@@ -16,24 +16,31 @@ from ropeway.query import Query
 from ropeway.stores import open_store
 from ropeway.view import ViewInfo
 from ropeway.wire import ARROW, MEDIA_TYPE
-from ropeway_server.answers import answer
+from ropeway_server import schemas
+from ropeway_server.answers import answer, unchanged
 from ropeway_server.service import Service, ServiceDep
 from ropeway_server.views import ServedView
 
 router = APIRouter(prefix="/v1/views", tags=["views"])
 
-_IMMUTABLE = "public, max-age=31536000, immutable"
-_QUERY_EXAMPLE = {"task": "ecg-diagnosis", "split": "train", "where": "age >= 60 and label in ('MI', 'STTC')"}
+_IMMUTABLE = "private, max-age=31536000, immutable"
+"""For the requester only: what may be read, will depend on who asks."""
 
 
-@router.post("", response_model=ViewInfo, summary="The view of a query")
-def make_view(
-    request: Request, service: ServiceDep, asked: Annotated[dict[str, Any], Body(examples=[_QUERY_EXAMPLE])]
-) -> Response:
+@router.post(
+    "",
+    response_model=ViewInfo,
+    summary="The view of a query",
+    responses={201: {"model": ViewInfo, "description": "A view that nobody asked for before."}},
+    openapi_extra=schemas.query_body(),
+)
+def make_view(request: Request, service: ServiceDep, asked: Annotated[dict[str, Any], Body()]) -> Response:
     """Select samples. The same samples of the same dataset versions always have the same id."""
-    served = service.views.make(to_query(asked))
+    served, new = service.views.make(to_query(asked))
     service.metrics.views.inc()
-    return answer(request, served.view.info)
+    answered = answer(request, served.view.info, {"Location": f"/v1/views/{served.view.id}"})
+    answered.status_code = 201 if new else 200
+    return answered
 
 
 @router.get("/{view_id}", response_model=ViewInfo, summary="A view by its id")
@@ -42,17 +49,22 @@ def get_view(view_id: str, request: Request, service: ServiceDep) -> Response:
     return answer(request, service.views.get(view_id).view.info)
 
 
-@router.get("/{view_id}/shards", summary="The view's shard table and its pages")
+@router.get("/{view_id}/shards", response_model=schemas.ViewShards, summary="The view's shard table and its pages")
 def get_shards(view_id: str, request: Request, service: ServiceDep) -> Response:
     """`shards` is what the column `shard` counts in; `pages` has the first and one-past-last row of each page."""
     served = service.views.get(view_id)
-    return answer(request, {"shards": served.shards, "pages": served.pages}, {"Cache-Control": _IMMUTABLE})
+    table = schemas.ViewShards(shards=served.shards, pages=tuple(served.pages))
+    return answer(request, table, {"Cache-Control": _IMMUTABLE})
 
 
 @router.get(
     "/{view_id}/samples",
     summary="One page of the view's samples, as columns",
-    responses={200: {"content": {MEDIA_TYPE: {}}, "description": "Columnar msgpack, see ropeway/wire.py."}},
+    response_class=Response,
+    responses={
+        **schemas.content(MEDIA_TYPE, "Columnar msgpack, see ropeway/wire.py."),
+        304: {"description": "Unchanged."},
+    },
 )
 def get_samples(view_id: str, request: Request, service: ServiceDep, page: int = 0) -> Response:
     """Columnar msgpack. Pages never change: they may be cached for ever."""
@@ -61,7 +73,7 @@ def get_samples(view_id: str, request: Request, service: ServiceDep, page: int =
     served = service.views.get(view_id)
     if not 0 <= page < len(served.pages):
         raise NotFound(f"view {view_id} has {len(served.pages)} pages, counted from 0; there is no page {page}")
-    if request.headers.get("if-none-match") == tag:
+    if unchanged(request, tag):
         return Response(status_code=304, headers=headers)
     return Response(served.page(page), media_type=MEDIA_TYPE, headers=headers)
 
@@ -69,7 +81,8 @@ def get_samples(view_id: str, request: Request, service: ServiceDep, page: int =
 @router.get(
     "/{view_id}/columns",
     summary="Index columns of the view's samples",
-    responses={200: {"content": {ARROW: {}}, "description": "An Arrow IPC stream, in row order."}},
+    response_class=Response,
+    responses=schemas.content(ARROW, "An Arrow IPC stream, in row order."),
 )
 def get_columns(
     view_id: str,
@@ -84,7 +97,12 @@ def get_columns(
     return Response(sink.getvalue().to_pybytes(), media_type=ARROW, headers={"Cache-Control": _IMMUTABLE})
 
 
-@router.post("/{view_id}/access", summary="URLs of the view's shards")
+@router.post(
+    "/{view_id}/access",
+    response_model=schemas.Access,
+    summary="URLs of the view's shards",
+    responses=schemas.example({"urls": {"0": "https://bucket.example/…"}, "expires": 1790000000, "seconds": 900}),
+)
 def access(
     view_id: str,
     request: Request,
@@ -97,7 +115,8 @@ def access(
     base = str(request.base_url).rstrip("/")
     urls = {str(number): _shard_url(service, served, number, base) for number in wanted}
     seconds = service.settings.access_seconds
-    return answer(request, {"urls": urls, "seconds": seconds, "expires": int(time()) + seconds})
+    given = schemas.Access(urls=urls, expires=int(time()) + seconds, seconds=seconds)
+    return answer(request, given, {"Cache-Control": "no-store"})
 
 
 def to_query(asked: dict[str, Any]) -> Query:
