@@ -12,10 +12,10 @@ from ropeway_server.settings import Settings
 
 
 @contextmanager
-def serving(store: str, database: str = "sqlite://", *, access_seconds: int = 900) -> Iterator[str]:
+def serving(store: str, database: str = "sqlite://", *, port: int = 0, access_seconds: int = 900) -> Iterator[str]:
     """The URL of a service for that store, which ends with the context."""
-    bound = listen("127.0.0.1", 0)
-    app = create_app(Settings(store=store, database=database, access_seconds=access_seconds))
+    bound = listen("127.0.0.1", port)
+    app = create_app(Settings(store=store, database=database, port=port, access_seconds=access_seconds))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     thread = threading.Thread(target=server.run, args=([bound],), daemon=True)
     thread.start()

@@ -2,7 +2,7 @@
 
 import http.client
 import json
-import multiprocessing
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from ropeway.errors import ServiceError
 from ropeway.stores import open_store
 from ropeway_server import views as served_views
 from ropeway_server.database import Database
+from ropeway_server.run import listen
 from serving import serving
 from tiny_store import Sample
 
@@ -193,22 +194,6 @@ def test_memory_of_views_is_bounded(store: Path, monkeypatch: pytest.MonkeyPatch
         assert [remote.view(name).id for name in ids] == ids  # what is forgotten is made again
 
 
-def _open(url: str, start: "multiprocessing.synchronize.Barrier") -> None:
-    start.wait()
-    Database(url).close()
-
-
-def test_replicas_in_processes_of_their_own_start_together(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    url, start = f"sqlite:///{tmp_path / 'state.db'}", context.Barrier(4)
-    replicas = [context.Process(target=_open, args=(url, start)) for _ in range(4)]
-    for replica in replicas:
-        replica.start()
-    for replica in replicas:
-        replica.join(60)
-    assert [replica.exitcode for replica in replicas] == [0] * 4
-
-
 def test_a_database_that_is_gone_is_told(tmp_path: Path) -> None:
     file = tmp_path / "state.db"
     database = Database(f"sqlite:///{file}")
@@ -278,3 +263,8 @@ def test_answers_differ_by_accept_and_say_so(service: str) -> None:
     for accept, given in (("application/msgpack", "application/msgpack"), ("*/*", "application/json")):
         answer = call(service, "/v1/tasks", Accept=accept)
         assert (answer.headers["content-type"], answer.headers["vary"]) == (given, "Accept")
+
+
+def test_answers_are_not_held_back_by_nagle() -> None:
+    with listen("127.0.0.1", 0) as bound:
+        assert bound.proto == socket.IPPROTO_TCP  # what asyncio looks at before it turns the delay off

@@ -31,6 +31,11 @@ class StoreBytes:
         store, path = self._place(shard)
         return store.read(path, start, stop)
 
+    def size(self, shard: int) -> int:
+        """Bytes of a shard as it is stored."""
+        store, path = self._place(shard)
+        return store.stat(path).size
+
     def map(self, shard: int) -> memoryview | None:
         store, path = self._place(shard)
         file = store.local_path(path)

@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ropeway import index, tar
-from ropeway.errors import FormatError, RopewayError
+from ropeway.errors import FormatError, NotFound, UsageError
 from ropeway.manifest import Manifest, Shard, object_path
 from ropeway.samples import ShardRef
 from ropeway.shard_bytes import StoreBytes
@@ -64,9 +64,8 @@ def verify(store: Store, manifest: Manifest, advance: Callable[[int], None] = la
     if rows is not None:
         _totals(manifest, rows, found)
         _leaks(manifest, rows, found)
-        for shard in manifest.shards:
-            here = rows.filter(pc.equal(rows.column("shard").cast(pa.string()), shard.path))
-            _shard(store, manifest, shard, here, found, advance)
+    for shard, here in _by_shard(manifest, rows):
+        _shard(store, manifest, shard, here, found, advance)
     return Report(
         manifest.dataset, manifest.version, len(manifest.shards), manifest.samples, manifest.bytes,
         tuple(found.problems),
@@ -82,9 +81,17 @@ def _index(store: Store, manifest: Manifest, found: _Findings) -> pa.Table | Non
             data = store.read(path)
             if hashlib.sha256(data).hexdigest() != file.sha256:
                 found.add("sha256 of the index file differs from the manifest's", url=url)
-            tables.append(index.decode(data, url=url))
-        except (FormatError, FileNotFoundError) as error:
+            rows = index.decode(data, url=url)
+            if (len(rows), len(data)) != (file.rows, file.bytes):
+                found.add(
+                    f"the index file has {len(rows)} rows and {len(data)} bytes, "
+                    f"the manifest says {file.rows} and {file.bytes}", url=url,
+                )  # fmt: skip
+            tables.append(rows)
+        except (FormatError, NotFound) as error:
             found.problems.append(str(error))
+    if len(tables) < len(manifest.index) or not tables:
+        return None
     try:
         rows = pa.concat_tables(tables)
         index.check(rows, manifest)
@@ -100,13 +107,15 @@ def _totals(manifest: Manifest, rows: pa.Table, found: _Findings) -> None:
     for key, count in Counter(keys).items():
         if count > 1:
             found.add(f"key is there {count} times", dataset=dataset, key=key)
-    splits = Counter(rows.column("split").to_pylist())
+    splits = rows.column("split").cast(pa.string())
     for split in manifest.splits:
-        if splits[split.name] != split.samples:
-            found.add(
-                f"split {split.name} has {splits[split.name]} index rows, the manifest says {split.samples}",
-                dataset=dataset,
-            )
+        subjects = rows.column("subject").filter(pc.equal(splits, split.name))
+        for what, count, told in (
+            ("index rows", len(subjects), split.samples),
+            ("subjects", pc.count_distinct(subjects).as_py(), split.subjects),
+        ):
+            if count != told:
+                found.add(f"split {split.name} has {count} {what}, the manifest says {told}", dataset=dataset)
     for part in manifest.parts:
         count = len(rows) - rows.column(f"{part.name}.offset").null_count
         if count != part.samples:
@@ -130,25 +139,51 @@ def _leaks(manifest: Manifest, rows: pa.Table, found: _Findings) -> None:
             found.add(f"subject {subject} is in the splits {' and '.join(sorted(names))}", dataset=manifest.dataset)
 
 
-def _shard(store: Store, manifest: Manifest, shard: Shard, rows: pa.Table, found: _Findings,
+def _by_shard(manifest: Manifest, rows: pa.Table | None) -> Iterator[tuple[Shard, pa.Table | None]]:
+    """Each shard with its rows, in the order of the index; with None where no index could be read."""
+    if rows is None:
+        for shard in manifest.shards:
+            yield shard, None
+        return
+    paths = pa.array([shard.path for shard in manifest.shards], pa.string())
+    numbers = pc.index_in(rows.column("shard").cast(pa.string()), paths).to_numpy()
+    order = np.argsort(numbers, kind="stable")
+    starts = np.searchsorted(numbers, np.arange(len(paths) + 1), sorter=order)
+    for number, shard in enumerate(manifest.shards):
+        yield shard, rows.take(pa.array(order[starts[number] : starts[number + 1]]))
+
+
+def _shard(store: Store, manifest: Manifest, shard: Shard, rows: pa.Table | None, found: _Findings,
            advance: Callable[[int], None]) -> None:  # fmt: skip
     ref = ShardRef(
         manifest.dataset, manifest.version, object_path(manifest.dataset, shard.path), shard.bytes, shard.sha256
     )
     here = _Findings()
-    with tempfile.TemporaryFile(prefix="ropeway-verify-") as file:
-        try:
-            digest = _copy(StoreBytes(store, [ref]), shard.bytes, cast("BinaryIO", file), advance)
-            if digest != shard.sha256:
-                here.add("sha256 differs from the manifest's", shard=ref.path)
-            _members(cast("BinaryIO", file), rows, ref.path, here)
-            _spans(cast("BinaryIO", file), shard, rows, ref.path, here)
-        except RopewayError as error:
-            error.shard = ref.path
-            here.problems.append(str(error))
+    try:
+        _content(StoreBytes(store, [ref]), shard, rows, ref.path, here, advance)
+    except (FormatError, NotFound, UsageError) as error:
+        error.shard = ref.path
+        here.problems.append(str(error))
     found.problems += here.problems[:MOST]
     if len(here.problems) > MOST:
         found.add(f"and {len(here.problems) - MOST} more problems", shard=ref.path)
+
+
+def _content(reader: StoreBytes, shard: Shard, rows: pa.Table | None, path: str, found: _Findings,
+             advance: Callable[[int], None]) -> None:  # fmt: skip
+    size = reader.size(0)
+    if size != shard.bytes:
+        found.add(f"the object has {size} bytes, the manifest says {shard.bytes}", shard=path)
+        return
+    with tempfile.TemporaryFile(prefix="ropeway-verify-") as temporary:
+        file = cast("BinaryIO", temporary)
+        if _copy(reader, size, file, advance) != shard.sha256:
+            found.add("sha256 differs from the manifest's", shard=path)
+        if rows is None:
+            deque(_parts(file), maxlen=0)  # still a whole tar, with names that are ours
+            return
+        _spans(file, shard, rows, path, found)
+        _members(file, rows, path, found)
 
 
 def _copy(reader: StoreBytes, size: int, file: BinaryIO, advance: Callable[[int], None]) -> str:
@@ -167,7 +202,11 @@ def _members(file: BinaryIO, rows: pa.Table, shard: str, found: _Findings) -> No
     expected = _expected(rows)
     seen = set()
     for key, group in groupby(_parts(file), key=lambda member: member[0]):
-        parts = {part: span for _, part, span in group}
+        members = [(part, span) for _, part, span in group]
+        parts = dict(members)
+        for part, count in Counter(part for part, _ in members).items():
+            if count > 1:
+                found.add(f"part {part} is there {count} times", shard=shard, key=key)
         if key in seen:
             found.add("the members of a sample are not adjacent", shard=shard, key=key)
         elif key not in expected:
@@ -175,7 +214,7 @@ def _members(file: BinaryIO, rows: pa.Table, shard: str, found: _Findings) -> No
         elif expected[key] != parts:
             found.add("index and tar differ in where its parts lie", shard=shard, key=key)
         seen.add(key)
-    for key in expected.keys() - seen:
+    for key in sorted(expected.keys() - seen):
         found.add("sample is in the index, but not in the tar", shard=shard, key=key)
 
 
@@ -186,12 +225,11 @@ def _parts(file: BinaryIO) -> Iterator[tuple[str, str, Span]]:
 
 
 def _expected(rows: pa.Table) -> dict[str, dict[str, Span]]:
-    parts = [name.removesuffix(".offset") for name in rows.schema.names if name.endswith(".offset")]
     columns = {
         part: list(
             zip(rows.column(f"{part}.offset").to_pylist(), rows.column(f"{part}.length").to_pylist(), strict=True)
         )
-        for part in parts
+        for part in _part_names(rows)
     }
     return {
         key: {part: Span(*spans[at]) for part, spans in columns.items() if spans[at][0] is not None}
@@ -205,9 +243,24 @@ def _spans(file: BinaryIO, shard: Shard, rows: pa.Table, path: str, found: _Find
     wrong = set(rows.column("split").unique().to_pylist()) - {shard.split}
     if wrong:
         found.add(f"a shard of split {shard.split} holds samples of {', '.join(sorted(wrong))}", shard=path)
-    content = np.memmap(file, np.uint8, "r")
+    content = np.memmap(file, np.uint8, "r") if shard.bytes else np.empty(0, np.uint8)
     columns = (rows.column(name).to_pylist() for name in ("key", "offset", "length", "crc32c"))
     for key, offset, length, crc32c in zip(*columns, strict=True):
         span = content[offset : offset + length]
         if len(span) != length or google_crc32c.value(span) != crc32c:
             found.add("crc32c of the sample differs from the index's", shard=path, key=key, offset=offset)
+    for part in _part_names(rows):
+        _outside(rows, part, path, found)
+
+
+def _outside(rows: pa.Table, part: str, path: str, found: _Findings) -> None:
+    """A reader fetches a sample's span and cuts its parts out of that."""
+    offset, start = rows.column("offset"), rows.column(f"{part}.offset")
+    stop = pc.add(start, rows.column(f"{part}.length"))
+    outside = pc.or_(pc.less(start, offset), pc.greater(stop, pc.add(offset, rows.column("length"))))
+    for key in rows.column("key").filter(outside).to_pylist():
+        found.add(f"part {part} lies outside its sample's span", shard=path, key=key)
+
+
+def _part_names(rows: pa.Table) -> list[str]:
+    return [name.removesuffix(".offset") for name in rows.schema.names if name.endswith(".offset")]

@@ -37,6 +37,11 @@ def answer(request: Request, value: Any, headers: dict[str, str] | None = None) 
     return Response(msgspec.json.encode(value), media_type="application/json", headers=headers)
 
 
+def status_of(error: RopewayError) -> int:
+    """The HTTP status that an error is answered with."""
+    return next(status for kind, status in _STATUS if isinstance(error, kind))
+
+
 def unchanged(request: Request, tag: str) -> bool:
     """Whether the requester holds the content of that ETag already (If-None-Match)."""
     held = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
@@ -55,7 +60,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RopewayError)
     async def ropeway_error(request: Request, error: RopewayError) -> Response:
-        status = next(status for kind, status in _STATUS if isinstance(error, kind))
+        status = status_of(error)
         if status >= 500:
             log.error("%s %s: %s at %s", request.method, _route(request), type(error).__name__, error.url)
         error.url = None  # where the store is, is the operator's business

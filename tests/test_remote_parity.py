@@ -261,11 +261,11 @@ def test_urls_are_renewed_before_they_end(store: str, monkeypatch: pytest.Monkey
         asked: list[str] = []
         real = remote.ask
 
-        def ask(*given: Any) -> Any:
-            asked.append(given[1])
-            return real(*given)
+        def counted(method: str, url: str, *rest: Any) -> Any:
+            asked.append(url)
+            return real(method, url, *rest)
 
-        monkeypatch.setattr(remote, "ask", ask)
+        monkeypatch.setattr(remote, "ask", counted)
         for _ in range(3):
             reader.read(0, 0, 512)
         assert len(asked) == 1
