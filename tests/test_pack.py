@@ -10,6 +10,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import google_crc32c
@@ -351,8 +352,9 @@ def test_a_dead_worker_is_told(root: Path, store: LocalStore) -> None:
     class Killer(Watch):
         def advance(self, samples: int, size: int) -> None:
             for child in psutil.Process().children():
-                if "spawn_main" in " ".join(child.cmdline()):
-                    child.kill()
+                with suppress(psutil.NoSuchProcess):  # it may have been killed at the last look
+                    if "spawn_main" in " ".join(child.cmdline()):
+                        child.kill()
 
     big = write_raw(root.parent / "big", samples=600)
     with pytest.raises(RopewayError, match="a packing process died"):
