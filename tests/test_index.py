@@ -34,6 +34,22 @@ ROWS = [
 ]  # fmt: skip
 
 
+def test_the_columns_are_those_of_the_format() -> None:
+    """Golden: other programs name them."""
+    stored = pq.read_schema(io.BytesIO(index.encode([index.table(ROWS, SCHEMA)])))
+    names = "dictionary<values=string, indices=int32, ordered=0>"
+    assert [(column.name, str(column.type), column.nullable) for column in stored] == [
+        ("key", "string", False), ("shard", names, False), ("offset", "int64", False), ("length", "int64", False),
+        ("crc32c", "uint32", False), ("split", names, False), ("subject", "string", True),
+        ("x.offset", "int64", True), ("x.length", "int64", True),
+        ("note.offset", "int64", True), ("note.length", "int64", True),
+        ("task.sex", "int32", True), ("task.rhythm", "int32", True), ("task.findings", "list<element: int32>", True),
+        ("task.ef", "double", True),
+        ("meta.age", "int64", True), ("meta.bmi", "double", True), ("meta.site", "string", True),
+        ("meta.paced", "bool", True),
+    ]  # fmt: skip
+
+
 def test_duckdb_reads_it_with_plain_sql(tmp_path: Path) -> None:
     file = tmp_path / "00000.parquet"
     file.write_bytes(index.encode([index.table(ROWS, SCHEMA)]))

@@ -430,13 +430,19 @@ class TestS3:
         assert said.startswith("StoreError: a forked process cannot do this: start it with 'spawn' or 'forkserver'")
         assert store.url in said
 
-    def test_a_server_that_is_not_there_is_one_line(self, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("ropeway.stores.objects._RETRY", {"max_retries": 0})
+    def test_a_server_that_is_not_there_is_one_line_within_seconds(
+        self, bucket: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With the retries that users get, and in a forked child too, which has another client."""
+        begun = monotonic()
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
         with pytest.raises(StoreError, match="request failed") as caught:
             open_store(f"s3://{bucket}/p").read("a")
-        assert f"s3://{bucket}/p/a" in str(caught.value)
-        assert "\n" not in str(caught.value)
+        self.said(caught.value, f"s3://{bucket}/p/a", s3_server)
+        said = in_fork(lambda: open_store(f"s3://{bucket}/p").read("a"))
+        assert said.startswith("StoreError: request failed: Could not connect")
+        assert f"s3://{bucket}/p/a" in said
+        assert monotonic() - begun < 30
 
 
 @pytest.mark.parametrize(

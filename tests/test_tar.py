@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import webdataset
 from hypothesis import given
 from hypothesis import strategies as st
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from ropeway import tar
 from ropeway.errors import FormatError
-from ropeway.keys import escape_key
+from ropeway.keys import escape_key, unescape_key
 
 Parts = list[tuple[str, str, bytes]]
 
@@ -107,6 +108,17 @@ def test_the_webdataset_library_reads_the_same_samples() -> None:
         assert {name: sample[name] for name in sample if not name.startswith("__")} == {
             f"{part}.{form}".lower(): data for part, form, data in parts
         }
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file .*studies:ResourceWarning")  # webdataset leaves it to be collected
+def test_dicom_studies_stay_apart_in_a_stock_reader(tmp_path: Path) -> None:
+    """Their UIDs differ after the first dot only, where a stock reader ends the key."""
+    uids = ["1.2.840.113619.2.1", "1.2.840.113619.2.2", "研究/1.2"]
+    samples: list[tuple[str, Parts]] = [(escape_key(uid), [("cxr", "dcm", uid.encode())]) for uid in uids]
+    (tmp_path / "studies.tar").write_bytes(archive(samples)[0])
+    read = list(webdataset.WebDataset(str(tmp_path / "studies.tar"), shardshuffle=False))
+    assert [unescape_key(sample["__key__"]) for sample in read] == uids
+    assert [sample["cxr.dcm"].decode() for sample in read] == uids
 
 
 def test_equal_samples_are_equal_bytes() -> None:

@@ -91,6 +91,63 @@ def test_a_page_is_read_with_nothing_but_msgpack_and_struct() -> None:
     assert struct.unpack("<3q", number["data"]) == (1, -2, 3)
 
 
+SIZED = {
+    0xC4: ("bytes", ">B"), 0xC5: ("bytes", ">H"), 0xC6: ("bytes", ">I"), 0xD9: ("text", ">B"), 0xDA: ("text", ">H"),
+    0xDB: ("text", ">I"), 0xDC: ("list", ">H"), 0xDD: ("list", ">I"), 0xDE: ("map", ">H"), 0xDF: ("map", ">I"),
+}  # fmt: skip
+
+
+def mini(data: bytes, at: int = 0) -> tuple[Any, int]:
+    """A msgpack value and where it ends: all of the format that a page uses, to be written again in any language."""
+    head = data[at]
+    at += 1
+    if head < 0x80:
+        return head, at
+    for low, high, kind in ((0x80, 0x8F, "map"), (0x90, 0x9F, "list"), (0xA0, 0xBF, "text")):
+        if low <= head <= high:
+            return content(kind, head - low, data, at)
+    if 0xCC <= head <= 0xCF:
+        form = ">" + "BHIQ"[head - 0xCC]
+        return struct.unpack_from(form, data, at)[0], at + struct.calcsize(form)
+    kind, form = SIZED[head]
+    (size,) = struct.unpack_from(form, data, at)
+    return content(kind, size, data, at + struct.calcsize(form))
+
+
+def content(kind: str, size: int, data: bytes, at: int) -> tuple[Any, int]:
+    if kind in ("bytes", "text"):
+        raw = data[at : at + size]
+        return raw.decode() if kind == "text" else raw, at + size
+    values = []
+    for _ in range(2 * size if kind == "map" else size):
+        value, at = mini(data, at)
+        values.append(value)
+    return dict(zip(values[::2], values[1::2], strict=True)) if kind == "map" else values, at
+
+
+@pytest.mark.parametrize("rows", [0, 3, 40, 20000])
+def test_a_page_of_samples_is_read_with_nothing_but_struct(rows: int) -> None:
+    data = wire.pack_samples(samples(rows))
+    page, end = mini(data)
+    assert end == len(data)
+    assert page["rows"] == rows
+    columns = page["columns"]
+    assert list(columns) == [
+        "key", "shard", "offset", "length", "crc32c", "x.offset", "x.length", "note.offset", "note.length",
+        "task.cls", "task.many", "task.ef",
+    ]  # fmt: skip
+    ends = struct.unpack(f"<{rows + 1}i", columns["key"]["offsets"])
+    keys = [columns["key"]["data"][start:stop].decode() for start, stop in pairwise(ends)]
+    assert keys == [f"kéy{number}" for number in range(rows)]
+    assert columns["crc32c"]["dtype"] == "<u4"
+    crcs = struct.unpack(f"<{rows}I", columns["crc32c"]["data"])
+    assert crcs == tuple((number + 2**32 - 50) % 2**32 for number in range(rows))
+    assert (columns["offset"]["dtype"], columns["offset"]["shape"]) == ("<i8", [rows])
+    assert struct.unpack(f"<{rows}q", columns["offset"]["data"]) == tuple(range(0, 1024 * rows, 1024))
+    assert (columns["task.many"]["dtype"], columns["task.many"]["shape"]) == ("|i1", [rows, 3])
+    assert columns["task.many"]["data"] == b"\x01" * 3 * rows
+
+
 def column(**changed: object) -> dict[str, object]:
     return {"dtype": "<i4", "shape": [2], "data": bytes(8)} | changed
 
