@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, BinaryIO, cast
 
-import google_crc32c
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ropeway import index, tar
+from ropeway.checksum import crc32c
 from ropeway.errors import FormatError, NotFound, UsageError
 from ropeway.manifest import Manifest, Shard, object_path
 from ropeway.samples import ShardRef
@@ -245,9 +245,9 @@ def _spans(file: BinaryIO, shard: Shard, rows: pa.Table, path: str, found: _Find
         found.add(f"a shard of split {shard.split} holds samples of {', '.join(sorted(wrong))}", shard=path)
     content = np.memmap(file, np.uint8, "r") if shard.bytes else np.empty(0, np.uint8)
     columns = (rows.column(name).to_pylist() for name in ("key", "offset", "length", "crc32c"))
-    for key, offset, length, crc32c in zip(*columns, strict=True):
+    for key, offset, length, expected in zip(*columns, strict=True):
         span = content[offset : offset + length]
-        if len(span) != length or google_crc32c.value(span) != crc32c:
+        if len(span) != length or crc32c(span) != expected:
             found.add("crc32c of the sample differs from the index's", shard=path, key=key, offset=offset)
     for part in _part_names(rows):
         _outside(rows, part, path, found)

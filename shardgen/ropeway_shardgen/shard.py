@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
-import google_crc32c
-
 from ropeway import index, tar
+from ropeway.checksum import crc32c
 from ropeway.errors import RopewayError
 from ropeway.index import Row
 from ropeway.manifest import Part, object_path
@@ -111,7 +110,7 @@ def _add(task: ShardTask, sample: PlannedSample, written: _Written) -> None:
             key=sample.key,
             shard=f"{task.version}/{task.shard.name}",
             span=spans.span,
-            crc32c=google_crc32c.value(blocks),
+            crc32c=crc32c(blocks),
             split=sample.split,
             subject=sample.subject,
             parts=spans.parts,

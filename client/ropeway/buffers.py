@@ -1,0 +1,146 @@
+"""Memory for bytes on their way: reusable buffers, and rows gathered from anywhere in memory.
+
+A batch is made of rows that lie all over the mapped shards or fetched ranges. Copying them one by one costs more in
+Python than in memory. So the whole address space is seen as one array of overlapping rows, one beginning at each byte:
+indexing it by addresses is a gather of any rows from any buffers, in one call and at the speed of memory.
+"""
+
+import ctypes
+import weakref
+from collections.abc import Callable
+from functools import lru_cache, partial
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from ropeway.samples import Array, Bytes, Ints
+
+_SPACE = 1 << 48
+"""Addresses of a process lie below, on every 64-bit machine."""
+
+_ORIGIN = 4096
+"""Where the array of all memory begins; nothing is ever mapped below."""
+
+GATHERED = (1 << 15) - 1
+"""Rows up to that many bytes are gathered by NumPy (its arrays are limited to 2⁶³ bytes); longer ones are moved one by
+one, which for them is as fast."""
+
+
+_SHARED, _WORTH, _PIECE = 500, 1 << 20, 2048
+"""Gathers of more items let other threads run; from so many bytes on that is wanted; pieces are at least that large."""
+
+
+def address(buffer: Array) -> int:
+    """Where an array's bytes begin. Whoever keeps the number has to keep the array."""
+    return int(buffer.__array_interface__["data"][0])
+
+
+@lru_cache(maxsize=256)
+def _everywhere(size: int) -> Array:
+    """All memory as rows of `size` bytes: item i is the row that begins at address i + `_ORIGIN`."""
+
+    memory = SimpleNamespace(
+        __array_interface__={
+            "version": 3,
+            "typestr": f"|V{size}",
+            "shape": (_SPACE - _ORIGIN,),
+            "strides": (1,),
+            "data": (_ORIGIN, True),
+        }
+    )
+    return np.asarray(memory)
+
+
+def gather(addresses: Ints, size: int) -> Bytes:
+    """Copy rows of equal size into one new array.
+
+    The caller answers for every address: `size` bytes from there must be mapped, as the spans of a checked table in
+    buffers that it holds are.
+
+    Args:
+        addresses: int64 (n,), where each row begins.
+        size: bytes of a row, at most `GATHERED`.
+
+    Returns:
+        uint8 (n, size).
+    """
+    count, pieces = len(addresses), _pieces(len(addresses), size)
+    starts = addresses - _ORIGIN
+    if pieces > 1:
+        size //= pieces
+        starts = (starts[:, None] + np.arange(pieces) * size).ravel()
+    return _everywhere(size)[starts].view(np.uint8).reshape(count, pieces * size)
+
+
+def _pieces(count: int, size: int) -> int:
+    """Into how many pieces to cut each row: NumPy lets other threads run only while it gathers more than 500."""
+    if count * size < _WORTH or count > _SHARED:
+        return 1
+    enough = range(_SHARED // count + 1, 2 * _SHARED // count + 8)
+    return next((pieces for pieces in enough if size % pieces == 0 and size // pieces >= _PIECE), 1)
+
+
+def move(addresses: Ints, size: int, into: Bytes) -> None:
+    """Copy rows of equal size into `into`, uint8 (n · size,), contiguous; as `gather`, for rows of any size."""
+    if size <= GATHERED:
+        step = max(1, (256 << 10) // max(1, size))  # through a piece that stays in the processor's cache
+        rows = into.reshape(len(addresses), size)
+        for first in range(0, len(addresses), step):
+            rows[first : first + step] = gather(addresses[first : first + step], size)
+        return
+    target = address(into)
+    for source in addresses.tolist():
+        ctypes.memmove(target, source, size)
+        target += size
+
+
+def copied(start: int, size: int) -> Bytes:
+    """A copy of one run of memory, uint8 (size,); the caller answers for the address."""
+    return np.frombuffer(ctypes.string_at(start, size), np.uint8)
+
+
+class Pool:
+    """Buffers that are used again: one comes back by itself when nobody refers to it any more.
+
+    A user who keeps a batch keeps its buffer; one who lets go of it returns it. Safe to use from threads.
+
+    Args:
+        keep: bytes of idle buffers that are kept.
+        pinned: makes a new buffer of so many bytes that a GPU can copy from by itself; by default buffers are ordinary
+            memory.
+    """
+
+    def __init__(self, *, keep: int, pinned: Callable[[int], Bytes] | None = None) -> None:
+        self._keep, self.pinned = keep, pinned is not None
+        self._make = pinned or (lambda size: np.empty(size, np.uint8))
+        self._idle: dict[int, list[Bytes]] = {}
+        self._lent: dict[int, tuple[object, Bytes]] = {}
+
+    def take(self, size: int) -> Bytes:
+        """A writable buffer, uint8 (size,), contents arbitrary."""
+        whole = _rounded(size)
+        try:
+            memory = self._idle.setdefault(whole, []).pop()
+        except IndexError:
+            memory = self._make(whole)
+        lease: Any = (ctypes.c_ubyte * whole).from_buffer(memory.data)
+        self._lent[id(lease)] = weakref.ref(lease, partial(self._back, id(lease))), memory
+        return np.frombuffer(lease, np.uint8, size)
+
+    @property
+    def idle(self) -> int:
+        """Bytes of the buffers that nobody uses."""
+        return sum(size * len(buffers) for size, buffers in self._idle.items())
+
+    def _back(self, number: int, _: object) -> None:
+        """Runs wherever the last reference is dropped, in the midst of anything: so it takes no lock."""
+        _, memory = self._lent.pop(number)
+        if self.idle + len(memory) <= self._keep:
+            self._idle[len(memory)].append(memory)
+
+
+def _rounded(size: int) -> int:
+    """A size up to an eighth larger, so that few different ones are kept."""
+    step = 1 << max(12, (size - 1).bit_length() - 3)
+    return -(-max(1, size) // step) * step
