@@ -22,6 +22,11 @@ class Read:
     stop: int
     rows: Ints
 
+    @property
+    def size(self) -> int:
+        """Bytes of the range."""
+        return self.stop - self.start
+
 
 def coalesce(table: Samples, rows: Ints, *, max_gap: int = MAX_GAP, max_request: int = MAX_REQUEST) -> list[Read]:
     """Ranges that cover the samples of `rows` (any order), in storage order.

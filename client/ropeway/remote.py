@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -16,10 +17,11 @@ import urllib3
 
 from ropeway import errors, samples, wire
 from ropeway.catalog import DatasetInfo, Stats, TaskInfo, as_tuple
-from ropeway.errors import AccessDenied, NotFound, QueryError, RopewayError, ServiceError, StoreError
+from ropeway.errors import NotFound, QueryError, RopewayError, ServiceError, StoreError
 from ropeway.keys import is_dataset
 from ropeway.manifest import Manifest
 from ropeway.query import Query
+from ropeway.ranges import RETRY, Counters, Counts, RangeClient, Retry
 from ropeway.samples import Samples, ShardRef
 from ropeway.shard_bytes import ShardBytes
 from ropeway.view import View, ViewInfo
@@ -28,6 +30,8 @@ T = TypeVar("T")
 
 RENEW_BEFORE = 60.0
 """Seconds before a URL's end at which a new one is asked for; a quarter of its life where that is less."""
+
+_DENIED = "the URL that the service gave is refused: is this host's clock right?"
 
 _ASKED_AT_ONCE = 64  # shards whose URLs one request asks for
 
@@ -150,47 +154,40 @@ class ServiceBytes:
     last is told in seconds, so that a host whose clock is wrong renews them in time too.
     """
 
-    def __init__(self, url: str, view_id: str, shards: tuple[ShardRef, ...]) -> None:
+    def __init__(self, url: str, view_id: str, shards: tuple[ShardRef, ...], retry: Retry = RETRY) -> None:
         self._access_url = f"{url}/v1/views/{view_id}/access"
-        self._shards = shards
+        self._shards, self._retry = shards, retry
+        self._begin()
+
+    def _begin(self) -> None:
         self._urls: dict[int, tuple[str, float]] = {}
         self._renewing, self._process = threading.Lock(), os.getpid()
+        self._ranges, self._counters = RangeClient(retry=self._retry, denied=_DENIED), Counters()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_access_url": self._access_url, "_shards": self._shards}
+        return {"_access_url": self._access_url, "_shards": self._shards, "_retry": self._retry}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _urls={}, _renewing=threading.Lock(), _process=os.getpid())
+        self.__dict__.update(state)
+        self._begin()
+
+    @property
+    def counters(self) -> Counts:
+        """What this reader's reads took in this process."""
+        return self._counters.snapshot()
 
     def read(self, shard: int, start: int, stop: int) -> memoryview:
         """Bytes `start` to `stop` (exclusive) of a shard.
 
         Raises:
             StoreError: the URL is refused though it is fresh, or answers with other bytes than asked for.
+            ServiceError: the service gives no URL.
         """
-        if start == stop:
-            return memoryview(b"")
-        url = self._url(shard, refused="")
-        answer = _get(url, start, stop)
-        if answer.status in (401, 403):  # it ended while we held it, or the service's secret changed: ask for another
-            url = self._url(shard, refused=url)
-            answer = _get(url, start, stop)
-        status, content = answer.status, answer.data
-        path = self._shards[shard].path
-        shown = url.partition("?")[0]  # a presigned URL's query is a secret
-        if status in (401, 403):
-            raise AccessDenied("the URL that the service gave is refused: is this host's clock right?",
-                               shard=path, url=shown)  # fmt: skip
-        if status == 404:
-            raise NotFound("no such object", shard=path, url=shown)
-        if status == 200:  # a server that knows no ranges
-            content = content[start:stop]
-        elsewhere = not answer.headers.get("Content-Range", f"bytes {start}-").startswith(f"bytes {start}-")
-        if status not in (200, 206) or len(content) != stop - start or (status == 206 and elsewhere):
-            raise StoreError(
-                f"status {status} with {len(content)} bytes for the range {start} to {stop}", shard=path, url=shown
-            )
-        return memoryview(content)
+        try:
+            return self._ranges.read(partial(self._url, shard), start, stop, self._counters)
+        except StoreError as error:
+            error.shard = self._shards[shard].path
+            raise
 
     def map(self, shard: int) -> memoryview | None:
         return None
@@ -236,24 +233,18 @@ def fetch(url: str, media_type: str) -> bytes:
     return answer.data
 
 
-def _get(url: str, start: int, stop: int) -> urllib3.BaseHTTPResponse:
-    return _request("GET", url, None, {"Range": f"bytes={start}-{stop - 1}"},
-                    "can this host reach where the service says the shards are?")  # fmt: skip
-
-
 def _request(
     method: str,
     url: str,
     body: bytes | None,
     headers: Mapping[str, str],
-    hint: str = "is the index service running, and is this its address?",
 ) -> urllib3.BaseHTTPResponse:
     try:
         return _pool().request(method, url, body=body, headers=headers, retries=_RETRY, timeout=_TIMEOUT)
     except urllib3.exceptions.HTTPError as error:
         reason = getattr(error, "reason", None) or error
         raise ServiceError(
-            f"no answer ({type(reason).__name__}): {hint}",
+            f"no answer ({type(reason).__name__}): is the index service running, and is this its address?",
             url=url.partition("?")[0],
         ) from error
 

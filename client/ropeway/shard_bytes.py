@@ -2,9 +2,10 @@
 
 import mmap
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ropeway.manifest import is_url
+from ropeway.ranges import Counters, Counts, RangeClient
 from ropeway.samples import ShardRef
 from ropeway.stores import Store, open_store
 
@@ -21,33 +22,85 @@ class ShardBytes(Protocol):
         ...
 
 
+@runtime_checkable
+class Counting(Protocol):
+    """A reader that says what its reads took. Counts are those of this process."""
+
+    @property
+    def counters(self) -> Counts:
+        """Requests, bytes, retries and so on until now; zeros where nothing went over a network."""
+        ...
+
+
 class StoreBytes:
-    """Shards read from their store; adopted ones from wherever their URL says."""
+    """Shards read from their store; adopted ones from wherever their URL says, plain http(s) included."""
 
     def __init__(self, store: Store, shards: Sequence[ShardRef]) -> None:
         self._store, self._shards = store, shards
+        self._counters = Counters()
+        self._near = self._counted(store)
+        self._web = _Web(self._counters)
+        self._stores: dict[str, Store] = {}
+
+    def __reduce__(self) -> tuple[type["StoreBytes"], tuple[Store, Sequence[ShardRef]]]:
+        return StoreBytes, (self._store, self._shards)
+
+    @property
+    def counters(self) -> Counts:
+        """What this reader's reads took in this process."""
+        return self._counters.snapshot()
 
     def read(self, shard: int, start: int, stop: int) -> memoryview:
-        store, path = self._place(shard)
-        return store.read(path, start, stop)
+        place, path = self._place(shard)
+        return place.read(path, start, stop)
 
     def size(self, shard: int) -> int:
         """Bytes of a shard as it is stored."""
-        store, path = self._place(shard)
-        return store.stat(path).size
+        place, path = self._place(shard)
+        return place.size(path) if isinstance(place, _Web) else place.stat(path).size
 
     def map(self, shard: int) -> memoryview | None:
-        store, path = self._place(shard)
-        file = store.local_path(path)
+        place, path = self._place(shard)
+        if isinstance(place, _Web):
+            return None
+        file = place.local_path(path)
         if file is None:
             return None
-        store.stat(path)  # a missing shard is told by the store's own error, with its URL
+        place.stat(path)  # a missing shard is told by the store's own error, with its URL
         with file.open("rb") as handle:
             return memoryview(mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ))
 
-    def _place(self, shard: int) -> tuple[Store, str]:
+    def _place(self, shard: int) -> "tuple[Store | _Web, str]":
         path = self._shards[shard].path
         if not is_url(path):
-            return self._store, path
+            return self._near, path
+        if path.startswith(("http://", "https://")):
+            return self._web, path
         root, _, name = path.rpartition("/")
-        return open_store(root), name
+        store = self._stores.get(root)
+        if store is None:
+            store = self._stores.setdefault(root, self._counted(open_store(root)))
+        return store, name
+
+    def _counted(self, store: Store) -> Store:
+        return store.counted(self._counters) if isinstance(store, _Counted) else store
+
+
+@runtime_checkable
+class _Counted(Protocol):
+    """A store that counts, for one reader, what its reads take."""
+
+    def counted(self, counters: Counters) -> Store: ...
+
+
+class _Web:
+    """Objects at plain http(s) URLs: on web servers, or presigned."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._client, self._counters = RangeClient(), counters
+
+    def read(self, url: str, start: int, stop: int) -> memoryview:
+        return self._client.read(lambda _: url, start, stop, self._counters)
+
+    def size(self, url: str) -> int:
+        return self._client.size(lambda _: url, self._counters)

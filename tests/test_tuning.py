@@ -1,0 +1,78 @@
+"""Requests are as large and as many as the network and the memory ask for, and no more."""
+
+from math import ceil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ropeway.plan import MAX_REQUEST
+from ropeway.tuning import MIN_REQUEST, MOST, OBJECT_STORE, Network, Tuning, probe, suggest
+
+GIB = 1 << 30
+
+networks = st.builds(Network, st.floats(1e-5, 0.5), st.floats(1e6, 2e9), st.floats(1e6, 1e11))
+
+
+def test_large_ranges_of_an_object_store_go_by_large_parts() -> None:
+    assert suggest(256 << 20, memory=GIB) == Tuning(part=MAX_REQUEST, requests=17)
+
+
+def test_small_ranges_far_away_take_many_requests() -> None:
+    assert suggest(256 << 10, memory=GIB).requests == MOST
+
+
+def test_a_near_server_takes_few() -> None:
+    near = Network(latency=0.001, stream=500e6, bandwidth=1e9)
+    assert suggest(8 << 20, memory=GIB, network=near).requests == 3
+
+
+def test_little_memory_makes_parts_smaller_rather_than_connections_fewer() -> None:
+    little = suggest(256 << 20, memory=64 << 20)
+    assert MIN_REQUEST <= little.part < MAX_REQUEST
+    assert little.requests >= ceil(OBJECT_STORE.bandwidth / OBJECT_STORE.stream)
+
+
+@given(st.integers(1, GIB), st.integers(1, 8 * GIB), networks)
+def test_bounds_are_kept_and_the_bandwidth_is_reached_where_they_allow(
+    size: int, memory: int, network: Network
+) -> None:
+    tuning = suggest(size, memory=memory, network=network)
+    asked = min(size, tuning.part)
+    assert MIN_REQUEST <= tuning.part <= MAX_REQUEST
+    assert 1 <= tuning.requests <= MOST
+    assert tuning.requests == 1 or tuning.requests * asked <= memory // 2
+    reached = tuning.requests * asked / (network.latency + asked / network.stream)
+    bounded = tuning.requests == MOST or (tuning.requests + 1) * asked > memory // 2
+    assert bounded or reached >= 0.999 * network.bandwidth
+
+
+@given(st.integers(1, GIB), networks, st.floats(1, 10))
+def test_distance_takes_more_requests(size: int, network: Network, factor: float) -> None:
+    further = Network(network.latency * factor, network.stream, network.bandwidth)
+    near = suggest(size, memory=GIB, network=network)
+    assert suggest(size, memory=GIB, network=further).requests >= near.requests
+
+
+class Clocked:
+    """A reader that takes 10 ms to answer and a second for 100 MB; connecting takes a second."""
+
+    def __init__(self) -> None:
+        self.now, self.connected = 0.0, False
+
+    def read(self, shard: int, start: int, stop: int) -> memoryview:
+        self.now += (0 if self.connected else 1) + 0.01 + (stop - start) / 100e6
+        self.connected = True
+        return memoryview(bytes(stop - start))
+
+    def map(self, shard: int) -> memoryview | None:
+        return None
+
+
+@pytest.mark.parametrize("size", [8 << 20, 1 << 20])
+def test_a_network_is_measured_by_three_reads(size: int) -> None:
+    reader = Clocked()
+    network = probe(reader, 0, size, bandwidth=1e9, clock=lambda: reader.now)
+    assert abs(network.latency - 0.01) < 1e-4
+    assert abs(network.stream / 100e6 - 1) < 1e-3
+    assert network.bandwidth == 1e9
