@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 
 import typer
 
-from ropeway.cli import explore, simulate, stream, verify
+from ropeway.cli import cache, explore, simulate, stream, verify
 from ropeway.cli.output import stderr
 from ropeway.errors import RopewayError
 
@@ -35,6 +35,7 @@ def make_app() -> typer.Typer:
     for command in sorted(entry_points(group="ropeway.commands"), key=lambda command: command.name):
         command.load()(app)
     verify.register(app)
+    cache.register(app)
     return app
 
 
