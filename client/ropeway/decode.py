@@ -1,20 +1,31 @@
-"""Decoders: the content of a part as an array or a plain object. Nothing is ever unpickled."""
+"""Decoders: the content of a part as an array or a plain object, by format. Nothing is ever unpickled.
 
-import io
-import json
+A loader's `decoders={"dcm": …}` adds to or replaces these, by format or by part name, in one line. There is no global
+registration: it would not reach the worker processes of a DataLoader, while the loader's own argument does.
+"""
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
-import msgpack
-import numpy as np
-
+from ropeway.decoders.arrays import decode_npy, decode_npy_into, decode_npz
+from ropeway.decoders.dicom import decode_dicom
+from ropeway.decoders.edf import decode_edf
+from ropeway.decoders.nifti import decode_nifti, decode_nifti_gz, decode_nifti_gz_into, decode_nifti_into
+from ropeway.decoders.pictures import decode_picture, decode_picture_into
+from ropeway.decoders.plain import as_bytes, decode_json, decode_msgpack, decode_text
+from ropeway.decoders.sound import decode_wav
+from ropeway.decoders.video import decode_video
+from ropeway.decoders.wfdb import decode_wfdb
 from ropeway.errors import UsageError
 from ropeway.samples import Array
 
+__all__ = ["DECODERS", "Decode", "DecodeInto", "Decoder", "FileDecoder", "as_bytes", "decode_npy", "find"]
+
 Decode: TypeAlias = Callable[[memoryview], Any]
+DecodeInto: TypeAlias = Callable[[memoryview, Array], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,79 +35,49 @@ class Decoder:
     Attributes:
         decode: content → array (any dtype and shape) or a plain object; raises ValueError or OSError on bad content.
         heavy: whether samples are decoded in parallel.
+        into: the same straight into a C-contiguous array, such as a row of a batch; raises ValueError also when that is
+            not of the content's shape and dtype. None where it would save nothing.
     """
 
     decode: Decode
     heavy: bool = False
+    into: DecodeInto | None = None
 
 
-def decode_npy(content: memoryview) -> Array:
-    """A NumPy array file as a read-only view of `content`. Object arrays are refused."""
-    if bytes(content[:6]) != b"\x93NUMPY":
-        raise ValueError("not an npy file")
-    wide = content[6] > 1
-    start = 12 if wide else 10
-    stop = start + int.from_bytes(content[8:start], "little")
-    dtype, fortran, shape = _npy_header(bytes(content[:stop]))
-    flat = np.frombuffer(content, dtype, offset=stop, count=int(np.prod(shape)))
-    return flat.reshape(shape, order="F" if fortran else "C")
+@dataclass(frozen=True, slots=True)
+class FileDecoder:
+    """How a bit of a part is decoded, of which only that bit is read.
+
+    Attributes:
+        read: seekable file of the part's content → array; reads in few exact pieces, as each may be a request; raises
+            ValueError or OSError on bad content.
+        heavy: whether samples are decoded in parallel.
+    """
+
+    read: Callable[[BinaryIO], Any]
+    heavy: bool = True
 
 
-@lru_cache(maxsize=4096)
-def _npy_header(head: bytes) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
-    file = io.BytesIO(head)
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
-    if dtype.hasobject:
-        raise ValueError("an npy file of Python objects would have to be unpickled, which is never done")
-    return dtype, fortran, shape
-
-
-def decode_npz(content: memoryview) -> dict[str, Array]:
-    """A zip of plain arrays."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
-
-
-def decode_image(content: memoryview) -> Array:
-    """A picture as stored: uint8 or uint16, (height, width) when grey, else (height, width, channels)."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(content)) as picture:
-        if picture.mode in ("P", "CMYK", "YCbCr", "LAB", "HSV"):
-            return np.asarray(picture.convert("RGB"))
-        return np.asarray(picture)
-
-
-def decode_json(content: memoryview) -> Any:
-    """Any JSON value."""
-    return json.loads(bytes(content))
-
-
-def decode_text(content: memoryview) -> str:
-    """UTF-8 text."""
-    return str(content, "utf-8")
-
-
-def decode_msgpack(content: memoryview) -> Any:
-    """Any msgpack value."""
-    return msgpack.unpackb(content)
-
-
-def as_bytes(content: memoryview) -> bytes:
-    """The content as it is: for formats decoded elsewhere."""
-    return bytes(content)
-
+_PICTURE = Decoder(decode_picture, heavy=True, into=decode_picture_into)
+_PICTURES = ("jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp")
+VIDEOS = ("mp4", "mov", "avi", "mkv", "webm")
 
 DECODERS: Mapping[str, Decoder] = MappingProxyType(
     {
-        "npy": Decoder(decode_npy),
+        "npy": Decoder(decode_npy, into=decode_npy_into),
         "npz": Decoder(decode_npz, heavy=True),
         "json": Decoder(decode_json),
         "txt": Decoder(decode_text),
         "msgpack": Decoder(decode_msgpack),
-        **dict.fromkeys(("jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp"), Decoder(decode_image, heavy=True)),
+        **dict.fromkeys(_PICTURES, _PICTURE),
+        "dcm": Decoder(decode_dicom, heavy=True),
+        "nii": Decoder(decode_nifti, heavy=True, into=decode_nifti_into),
+        "nii.gz": Decoder(decode_nifti_gz, heavy=True, into=decode_nifti_gz_into),
+        "wav": Decoder(decode_wav, heavy=True),
+        "edf": Decoder(decode_edf, heavy=True),
+        "bdf": Decoder(decode_edf, heavy=True),
+        "wfdb": Decoder(decode_wfdb, heavy=True),
+        **{form: Decoder(partial(decode_video, form=form), heavy=True) for form in VIDEOS},
     }
 )
 """By format. A loader's `decoders={"dcm": …}` adds to or replaces these, by format or by part name."""
