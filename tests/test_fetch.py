@@ -1,17 +1,20 @@
 """Which ranges are read, how often, and how much is held meanwhile."""
 
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ropeway.fetch import fetched
+from ropeway.buffers import address
+from ropeway.fetch import Burst, Fetched, grouped
 from ropeway.order import Shuffled
-from ropeway.plan import coalesce
+from ropeway.plan import MAX_REQUEST, coalesce
 from ropeway.samples import Samples
-from ropeway.steps import Batching
+from ropeway.steps import Batching, Step
+from ropeway.tuning import Tuning
 from ropeway.world import World
 from test_order import table
 
@@ -35,6 +38,13 @@ class Reader:
 def expected(samples: Samples, row: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
     start = int(samples.offset[row])
     return (np.arange(start, start + int(samples.length[row])) % 251).astype(np.uint8)
+
+
+def bursts(
+    steps: Iterator[Step], samples: Samples, reader: Reader, *, memory: int, requests: int, limit: int = 1 << 16
+) -> Iterator[Burst]:
+    tuning = Tuning(MAX_REQUEST, requests)
+    return Fetched(samples, reader, memory=memory, tuning=tuning).bursts(grouped(steps, samples.length, limit))
 
 
 @given(lengths, st.integers(1, 50), st.integers(0, 4096), st.integers(1, 40_000), st.data())
@@ -66,9 +76,11 @@ def test_fetched_spans_are_the_right_bytes_and_each_is_read_once(
         reader = Reader()
         batching = Batching(8, World(rank, world), tail)  # type: ignore[arg-type]
         steps = batching.steps(order, 0)
-        for step, spans in fetched(steps, samples, reader, memory=1, requests=2):
-            for row, span in zip(step.rows, spans, strict=True):
-                assert np.array_equal(span, expected(samples, row))
+        for burst in bursts(steps, samples, reader, memory=1, requests=2):
+            assert np.array_equal(burst.rows, np.concatenate([step.rows for step in burst.steps]))
+            for place, row in enumerate(burst.rows):
+                assert np.array_equal(burst.span(place), expected(samples, row))
+                assert burst.addresses()[place] == address(burst.span(place))
         for shard, start, stop in reader.reads:
             total.update((shard, at) for at in range(start, stop, 512))
     if tail == "pad" and len(sizes) % 8 == 0:
@@ -83,8 +95,8 @@ def test_a_rank_reads_what_it_delivers_in_few_requests(world: int) -> None:
         reader = Reader()
         delivered = 0
         steps = Batching(256, World(rank, world), "drop").steps(order.epoch(samples, 0, 0), 0)
-        for _, spans in fetched(steps, samples, reader, memory=64 << 20, requests=4):
-            delivered += sum(map(len, spans))
+        for burst in bursts(steps, samples, reader, memory=64 << 20, requests=4):
+            delivered += int(burst.lengths.sum())
         read = sum(stop - start for _, start, stop in reader.reads)
         assert read <= 1.05 * delivered
         assert len(reader.reads) <= delivered / order.block_size(samples) * 2 + 48
@@ -94,5 +106,5 @@ def test_a_small_view_is_read_in_a_few_large_requests() -> None:
     samples = table(np.full(500, 4096))
     reader = Reader()
     steps = Batching(16, World(), "pad").steps(Shuffled().epoch(samples, 0, 0), 0)
-    assert sum(len(spans) for _, spans in fetched(steps, samples, reader, memory=1 << 30, requests=4)) == 512
+    assert sum(len(burst.rows) for burst in bursts(steps, samples, reader, memory=1 << 30, requests=4)) == 512
     assert len(reader.reads) <= 3

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 import packed
 import ropeway
 from ropeway.errors import ChecksumError, FormatError, StateError, StoreError, UsageError
+from ropeway.shard_bytes import StoreBytes
 from ropeway.stores import open_store
 from ropeway.view import View
 
@@ -120,7 +121,8 @@ def test_every_iteration_is_a_new_epoch(view: View) -> None:
 
 
 def test_keys_and_labels_alone_read_no_shard(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(View, "reader", lambda self: pytest.fail("a shard was opened"))
+    for door in ("read", "map"):
+        monkeypatch.setattr(StoreBytes, door, lambda *_: pytest.fail("a shard was opened"))
     for batch in ropeway.StreamingLoader(view, 10, parts=[]):
         assert set(batch) == {"__key__", "task.cls"}
 
@@ -248,7 +250,7 @@ def test_content_that_does_not_decode_names_the_sample(view: View) -> None:
 
 def test_threads_end_with_a_half_read_epoch(view: View) -> None:
     before = threading.active_count()
-    loader = ropeway.StreamingLoader(view, 4)
+    loader = ropeway.StreamingLoader(view, 4, order=ropeway.Sequential(), memory=4)  # no room to make it all ahead
     iteration = iter(loader)
     next(iteration)
     assert threading.active_count() > before

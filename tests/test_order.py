@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ropeway.errors import UsageError
-from ropeway.order import Blocks, EpochOrder, Sequential, Shuffled, ShuffledEpoch, cut_blocks, fold, keyed, mix
+from ropeway.order import (
+    OPEN_BYTES,
+    Blocks,
+    EpochOrder,
+    Sequential,
+    Shuffled,
+    ShuffledEpoch,
+    cut_blocks,
+    fold,
+    keyed,
+    mix,
+)
 from ropeway.samples import Ints, Samples, ShardRef
 
 
@@ -186,7 +197,9 @@ def test_the_default_opens_a_bounded_number_of_bytes_and_shuffles_small_views_sa
     assert len(cut_blocks(small, Shuffled().block_size(small))) == 500
     large = table(np.full(1_000_000, 24_576), per_shard=10_000)
     order = Shuffled()
-    assert order.block_size(large) * order.lanes * order.window <= 256 << 20
+    assert order.appetite(large, 1).held == order.block_size(large) * order.lanes * order.window <= OPEN_BYTES
+    assert order.appetite(large, 64).held * 64 == order.appetite(large, 1).held
+    assert order.appetite(small, 1).held <= 500 * 4096
     assert order.digest(small) != order.digest(large)
     assert order.digest(small) != Shuffled(window=3).digest(small)
 

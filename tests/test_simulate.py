@@ -10,11 +10,13 @@ import pytest
 
 import packed
 from ropeway import simulate
-from ropeway.fetch import fetched
-from ropeway.order import Shuffled
+from ropeway.fetch import Fetched, grouped
+from ropeway.order import OPEN_BYTES, Shuffled
+from ropeway.plan import MAX_REQUEST
 from ropeway.steps import Batching
 from ropeway.stores import open_store
-from ropeway.stream import MEMORY
+from ropeway.tuning import Tuning
+from ropeway.wanted import MEMORY
 from ropeway.world import World
 from test_order import table
 
@@ -34,7 +36,7 @@ def test_the_default_mixes_and_reads_nothing_twice(samples: int, length: int, wo
     assert simulate.mixing(epoch, labels, 10, 192, seed=0).ratio >= 0.985
     for rank in simulate.reads(view, order, 192, world, seed=0, memory=MEMORY):
         assert rank.amplification <= 1.05
-    assert order.lanes * order.window * order.block_size(view) <= 256 << 20
+    assert order.appetite(view, 1).held <= OPEN_BYTES
 
 
 def test_it_counts_what_a_run_reads() -> None:
@@ -54,7 +56,8 @@ def test_it_counts_what_a_run_reads() -> None:
     for said in simulate.reads(view, order, 32, 4, seed=3, memory=MEMORY):
         reader = Counting()
         steps = Batching(32, World(said.rank, 4), "drop").steps(order.epoch(view, 3, 0), 0)
-        given = sum(len(span) for _, spans in fetched(steps, view, reader, memory=MEMORY, requests=2) for span in spans)
+        bursts = Fetched(view, reader, memory=MEMORY, tuning=Tuning(MAX_REQUEST, 2)).bursts(grouped(steps, view.length))
+        given = sum(int(burst.lengths.sum()) for burst in bursts)
         assert (said.read, said.delivered) == (reader.bytes, given)
 
 

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ropeway.bad import substitute
     from ropeway.budget import Budget
+    from ropeway.cache import DiskCache
     from ropeway.catalog import Catalog, connect
+    from ropeway.collate import Nested, Padded
     from ropeway.decode import Decoder
     from ropeway.errors import RopewayError
     from ropeway.evaluation import evaluate
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from ropeway.loader import StreamingLoader
     from ropeway.mixing import mix, temperature
     from ropeway.order import Sequential, Shuffled
+    from ropeway.readings import Clip, Image, Slab, Whole, Window
     from ropeway.stores import open_store
     from ropeway.torch_dataset import StreamingDataset
     from ropeway.view import View
@@ -37,14 +40,22 @@ __version__ = version("ropeway")
 __all__ = [
     "Budget",
     "Catalog",
+    "Clip",
     "Decoder",
+    "DiskCache",
     "Groups",
+    "Image",
+    "Nested",
+    "Padded",
     "RopewayError",
     "Sequential",
     "Shuffled",
+    "Slab",
     "StreamingDataset",
     "StreamingLoader",
     "View",
+    "Whole",
+    "Window",
     "World",
     "connect",
     "evaluate",
@@ -57,14 +68,22 @@ __all__ = [
 _HOMES = {
     "Budget": "budget",
     "Catalog": "catalog",
+    "Clip": "readings",
     "Decoder": "decode",
+    "DiskCache": "cache",
     "Groups": "groups",
+    "Image": "readings",
+    "Nested": "collate",
+    "Padded": "collate",
     "RopewayError": "errors",
     "Sequential": "order",
     "Shuffled": "order",
+    "Slab": "readings",
     "StreamingDataset": "torch_dataset",
     "StreamingLoader": "loader",
     "View": "view",
+    "Whole": "readings",
+    "Window": "readings",
     "World": "world",
     "connect": "catalog",
     "evaluate": "evaluation",

@@ -13,13 +13,12 @@ from typing import Protocol
 
 import numpy as np
 
-from ropeway import stream
 from ropeway.errors import StateError
 from ropeway.order import Order
 from ropeway.samples import Ints
 from ropeway.state import State, from_json
 from ropeway.steps import Step, Tail
-from ropeway.stream import Decoding, Delivery
+from ropeway.stream import Delivery, Streams
 from ropeway.view import View
 from ropeway.world import World
 
@@ -84,7 +83,7 @@ class CutJob:
     per_step: int
     world: World
     tail: Tail
-    decoding: Decoding
+    streams: Streams
 
     def steps(self, seed: int, epoch: int) -> int:
         return sum(1 for _ in self._global_steps(seed, epoch, 0))
@@ -100,9 +99,9 @@ class CutJob:
 
     def deliveries(
         self, seed: int, epoch: int, position: int, *, offset: int = 0, stride: int = 1
-    ) -> Iterator[Delivery]:
+    ) -> Iterator[list[Delivery]]:
         steps = self._steps(seed, epoch, position, offset, stride)
-        return stream.deliveries(self.view, steps, self.decoding, masked=self.tail == "pad")
+        return self.streams.of(self.view).deliveries(steps, masked=self.tail == "pad")
 
     @cached_property
     def _digest(self) -> str:

@@ -1,186 +1,334 @@
-"""Brings the bytes of a rank's steps: mapped where shards are local files, read ahead by range where they are not."""
+"""Brings the bytes of a rank's steps: mapped where shards are local files, read ahead by range where they are not.
 
+Steps travel in bursts: several small ones together, so that thousands of samples share what Python does per step.
+"""
+
+import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from ropeway import plan
-from ropeway.order import OPEN_BYTES
+from ropeway.buffers import address
+from ropeway.errors import FormatError
+from ropeway.order import OPEN_BYTES, SMALL_BYTES
 from ropeway.samples import Bytes, Ints, Samples
 from ropeway.shard_bytes import ShardBytes
 from ropeway.steps import Step
+from ropeway.tuning import Tuning
 
-GROUP_BYTES = 8 << 20
-"""Ranges are planned for at least so many bytes at a time, so that neighbours find each other in small views."""
+BURST_BYTES = 8 << 20
+BURST_STEPS = 64
+"""A burst has as many steps as stay within both. The first ones are smaller: nobody waits for a burst to begin."""
+
+GROUP_BYTES = SMALL_BYTES
+"""Ranges are planned for at least so many bytes at a time, so that neighbours find each other; in a view that fits into
+memory, for the whole epoch."""
+
+EARLY_BYTES, EARLY = 256 << 20, 32
+"""The first burst's samples are read by themselves where the ranges they lie in are so large, and so many times their
+size: else every lane's first block would have to be there before the first batch."""
+
+WAITING = 64
+"""Ranges that are planned ahead of those under way."""
 
 
-def mapped(steps: Iterable[Step], table: Samples, reader: ShardBytes) -> Iterator[tuple[Step, list[Bytes]]] | None:
-    """Steps with the spans of their samples as views of memory-mapped shards, or None where a shard is not local."""
-    if not len(table) or reader.map(int(table.shard[0])) is None:
-        return None
-    return _mapped(steps, table, reader)
+Group: TypeAlias = tuple[list[Step], Ints]
+"""Some steps, one after the other, and the rows of all of them."""
 
 
-def _mapped(steps: Iterable[Step], table: Samples, reader: ShardBytes) -> Iterator[tuple[Step, list[Bytes]]]:
-    shards: dict[int, Bytes] = {}
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """Steps, and where the bytes of their samples are.
+
+    Attributes:
+        steps: some steps, one after the other.
+        rows: int64 (n,), the rows of all of them.
+        buffers: memory by number, uint8 arrays.
+        buffer, start: int64 (n,), in which buffer each row's span lies, and where it begins there.
+        lengths: int64 (n,), bytes of each span.
+    """
+
+    steps: list[Step]
+    rows: Ints
+    buffers: dict[int, Bytes]
+    buffer: Ints
+    start: Ints
+    lengths: Ints
+
+    def span(self, place: int) -> Bytes:
+        """The bytes of a row's span, without copying; they stay as long as anybody refers to them."""
+        first = int(self.start[place])
+        return self.buffers[int(self.buffer[place])][first : first + int(self.lengths[place])]
+
+    def put(self, place: int, span: Bytes) -> None:
+        """Let a row's span be these bytes, of the same length."""
+        number = max(self.buffers, default=-1) + 1
+        self.buffers[number] = span
+        self.buffer[place], self.start[place] = number, 0
+
+    def addresses(self) -> Ints:
+        """Where each row's span begins in memory, as long as this burst is there."""
+        numbers, which = np.unique(self.buffer, return_inverse=True)
+        bases = np.array([address(self.buffers[number]) for number in numbers.tolist()], np.int64)
+        return bases[which] + self.start
+
+
+class Supply(Protocol):
+    """Where bursts come from: one for each way in which a view's shards can be reached."""
+
+    def bursts(self, groups: Iterable[Group]) -> Iterator[Burst]:
+        """Groups of steps with their bytes, in order.
+
+        Raises:
+            StoreError: a shard can't be read.
+            FormatError: a shard is shorter than its index says.
+        """
+        ...
+
+
+def grouped(steps: Iterable[Step], weights: Ints, limit: int = BURST_BYTES) -> Iterator[Group]:
+    """Steps in groups of about `limit` bytes; `weights` says how much each row weighs."""
+    most, size, begun = 1, 0, list[Step]()
     for step in steps:
-        numbers = table.shard[step.rows]
-        for shard in set(numbers.tolist()) - shards.keys():
-            content = reader.map(shard)
-            if content is None:
-                content = reader.read(shard, 0, table.shards[shard].bytes)
-            shards[shard] = np.frombuffer(content, np.uint8)
-        starts = table.offset[step.rows]
-        stops = starts + table.length[step.rows]
-        yield (
-            step,
-            [
-                shards[shard][start:stop]
-                for shard, start, stop in zip(numbers.tolist(), starts.tolist(), stops.tolist(), strict=True)
-            ],
-        )
+        begun.append(step)
+        size += int(weights[step.rows].sum())
+        if len(begun) >= most or size >= limit:
+            yield begun, _rows(begun)
+            most, size, begun = min(2 * most, BURST_STEPS), 0, []
+    if begun:
+        yield begun, _rows(begun)
 
 
-def fetched(
-    steps: Iterable[Step], table: Samples, reader: ShardBytes, *, memory: int, requests: int
-) -> Iterator[tuple[Step, list[Bytes]]]:
-    """Steps with the spans of their samples, read ahead.
+def _rows(steps: list[Step]) -> Ints:
+    return steps[0].rows if len(steps) == 1 else np.concatenate([step.rows for step in steps])
 
-    A window of the order is read as whole ranges when its first sample comes up, and each range is let go with its last
-    sample.
+
+class Nothing:
+    """Steps without bytes: for keys and labels alone, or parts that are read bit by bit."""
+
+    def bursts(self, groups: Iterable[Group]) -> Iterator[Burst]:
+        for steps, rows in groups:
+            none = np.zeros(len(rows), np.int64)
+            yield Burst(steps, rows, {}, none, none, none)
+
+
+class Mapped:
+    """Shards that are local files, mapped into memory when a sample of theirs first comes up, and kept so."""
+
+    def __init__(self, table: Samples, reader: ShardBytes) -> None:
+        self._table, self._reader = table, reader
+        self._shards: dict[int, Bytes] = {}
+        self._is_mapped = np.zeros(len(table.shards), np.bool_)
+
+    def bursts(self, groups: Iterable[Group]) -> Iterator[Burst]:
+        for steps, rows in groups:
+            shards = self._table.shard[rows].astype(np.int64)
+            for shard in np.unique(shards[~self._is_mapped[shards]]).tolist():
+                self._map(shard)
+            yield Burst(steps, rows, self._shards, shards, self._table.offset[rows], self._table.length[rows])
+
+    def _map(self, shard: int) -> None:
+        content = self._reader.map(shard)
+        if content is None:  # an adopted shard that lies elsewhere
+            content = self._reader.read(shard, 0, self._table.shards[shard].bytes)
+        _check_size(self._table, shard, len(content))
+        self._shards[shard] = np.frombuffer(content, np.uint8)
+        self._is_mapped[shard] = True
+
+
+def _check_size(table: Samples, shard: int, size: int) -> None:
+    """Raise FormatError when samples lie past a shard's end: their addresses would be anybody's."""
+    first, last = np.searchsorted(table.shard, [shard, shard + 1])
+    stop = int((table.offset[first:last] + table.length[first:last]).max())
+    if stop > size:
+        ref = table.shards[shard]
+        raise FormatError(f"shard has {size} bytes, the index has samples up to {stop}: it was cut short; run "
+                          "`ropeway verify`", dataset=ref.dataset, shard=ref.path)  # fmt: skip
+
+
+class Fetched:
+    """Shards that are read by range, ahead of the steps.
+
+    A window of the order is read as whole ranges before its first sample comes up, and each range is let go with its
+    last sample.
 
     Args:
-        steps: the rank's steps.
-        table, reader: the view's samples and access to their bytes.
-        memory: bytes of ranges that may be held or under way; only what a step itself needs may go beyond.
-        requests: ranges read at once.
+        table: the view's samples; `offset` and `length` say what of each is wanted.
+        reader: access to their bytes.
+        memory: bytes of ranges that may be held or under way; only what a burst itself needs may go beyond.
+        tuning: ranges read at once, and bytes of one.
     """
-    pool = ThreadPoolExecutor(requests, thread_name_prefix="ropeway-fetch")
-    try:
-        yield from _Fetcher(steps, table, reader, memory, pool).run()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+
+    def __init__(self, table: Samples, reader: ShardBytes, *, memory: int, tuning: Tuning) -> None:
+        self._table, self._reader, self._memory, self._tuning = table, reader, memory, tuning
+
+    def bursts(self, groups: Iterable[Group]) -> Iterator[Burst]:
+        pool = ThreadPoolExecutor(self._tuning.requests, thread_name_prefix="ropeway-fetch")
+        try:
+            yield from _Fetcher(groups, self._table, self._reader, self._memory, self._tuning.part, pool).run()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 @dataclass(slots=True)
 class _Range:
-    """A range under way or held. `left` counts the samples that are still to be handed out."""
+    """A range waiting, under way or held. `left` counts the samples that are still to be handed out."""
 
     read: plan.Read
-    content: Future[memoryview] | None
     left: int
+    content: Future[memoryview] | None = None
 
 
 class _Fetcher:
     """Three pointers into the rank's steps: scanned (its windows are known), planned (its ranges are), handed out."""
 
     def __init__(
-        self, steps: Iterable[Step], table: Samples, reader: ShardBytes, memory: int, pool: ThreadPoolExecutor
+        self, groups: Iterable[Group], table: Samples, reader: ShardBytes, memory: int, part: int, pool: Executor
     ) -> None:
-        self._steps, self._table, self._reader = iter(steps), table, reader
-        self._memory, self._pool = memory, pool
-        self._scanned: deque[Step] = deque()
-        self._scanned_bytes = 0
-        self._windows: dict[int, list[Ints]] = {}
-        self._planned: deque[Step] = deque()
-        self._waiting: deque[_Range] = deque()
-        self._held: dict[int, _Range] = {}
+        self._groups, self._table, self._reader = iter(groups), table, reader
+        self._memory, self._part, self._pool = memory, part, pool
+        total = int(table.length.sum())
+        self._group = total if total <= memory else GROUP_BYTES
+        self._scanned: deque[tuple[list[Step], Ints, set[int]]] = deque()
+        self._scanned_bytes = self._scanned_samples = 0
+        self._windows: dict[int, list[tuple[Ints, Ints]]] = {}
+        self._planned: deque[Group] = deque()
+        self._range_of = np.full(len(table), -1, np.int64)
+        self._ranges: dict[int, _Range] = {}
+        self._numbered = 0
+        self._waiting: list[tuple[int, int]] = []
         self._held_bytes = 0
 
-    def run(self) -> Iterator[tuple[Step, list[Bytes]]]:
+    def run(self) -> Iterator[Burst]:
+        begun = False
         while True:
-            while (not self._planned or len(self._waiting) < 64) and self._plan():
+            while (not self._planned or len(self._waiting) < WAITING) and self._plan():
                 pass
             if not self._planned:
                 return
-            step = self._planned.popleft()
-            yield step, self._spans(step)
+            steps, rows = self._planned.popleft()
+            early = () if begun else self._early(rows)
+            self._submit()
+            yield self._early_burst(steps, rows, early) if early else self._burst(steps, rows)
+            begun = True
 
     def _scan(self) -> bool:
-        """Look one step further, and note its rows by window."""
-        step = next(self._steps, None)
-        if step is None:
+        """Look one group further, and note its rows by window, with how early each comes up."""
+        group = next(self._groups, None)
+        if group is None:
             return False
-        order = np.argsort(step.windows, kind="stable")
-        windows, firsts = np.unique(step.windows[order], return_index=True)
-        for window, rows in zip(windows.tolist(), np.split(step.rows[order], firsts)[1:], strict=True):
-            self._windows.setdefault(window, []).append(rows)
-        self._scanned.append(step)
-        self._scanned_bytes += int(self._table.length[step.rows].sum())
+        steps, rows = group
+        windows = np.concatenate([step.windows for step in steps])
+        order = np.argsort(windows, kind="stable")
+        names, firsts = np.unique(windows[order], return_index=True)
+        turns = self._scanned_samples + order
+        for window, mine, when in zip(
+            names.tolist(), np.split(rows[order], firsts[1:]), np.split(turns, firsts[1:]), strict=True
+        ):
+            self._windows.setdefault(window, []).append((mine, when))
+        self._scanned.append((steps, rows, set(names.tolist())))
+        self._scanned_bytes += int(self._table.length[rows].sum())
+        self._scanned_samples += len(rows)
         return True
 
     def _plan(self) -> bool:
-        """Plan the ranges of the windows that the next steps begin, some megabytes together."""
-        rows: list[Ints] = []
+        """Plan the ranges of the windows that the next groups begin, some megabytes together."""
+        fresh: list[tuple[Ints, Ints]] = []
         size = 0
-        while size < GROUP_BYTES:
+        while size < self._group:
             while self._scanned_bytes < OPEN_BYTES and self._scan():
                 pass
             if not self._scanned:
                 break
-            step = self._scanned.popleft()
-            self._scanned_bytes -= int(self._table.length[step.rows].sum())
-            begun = [self._windows.pop(window) for window in set(step.windows.tolist()) & self._windows.keys()]
-            if begun:
-                fresh = np.concatenate([some for window in begun for some in window])
-                size += int(self._table.length[fresh].sum())
-                rows.append(fresh)
-            self._planned.append(step)
-        if not rows:
-            return False
-        wanted, counts = np.unique(np.concatenate(rows), return_counts=True)
-        left = dict(zip(wanted.tolist(), counts.tolist(), strict=True))
-        again = [row for row in left if row in self._held]
-        for row in again:
-            self._held[row].left += left[row]
-        new = wanted[~np.isin(wanted, again)]
-        for read in plan.coalesce(self._table, new) if len(new) else ():
-            part = _Range(read, None, sum(left[row] for row in read.rows.tolist()))
-            self._held.update(dict.fromkeys(read.rows.tolist(), part))
-            self._waiting.append(part)
-        self._submit()
+            steps, rows, windows = self._scanned.popleft()
+            self._scanned_bytes -= int(self._table.length[rows].sum())
+            for window in windows & self._windows.keys():
+                pieces = self._windows.pop(window)
+                fresh += pieces
+                size += sum(int(self._table.length[mine].sum()) for mine, _ in pieces)
+            self._planned.append((steps, rows))
+        if not fresh:
+            return bool(self._scanned)
+        self._add(np.concatenate([rows for rows, _ in fresh]), np.concatenate([turns for _, turns in fresh]))
         return True
 
+    def _add(self, rows: Ints, turns: Ints) -> None:
+        """Make ranges of rows; `turns` says how early each is needed."""
+        order = np.lexsort((turns, rows))
+        wanted, firsts, counts = np.unique(rows[order], return_index=True, return_counts=True)
+        turns = turns[order][firsts]
+        held = self._range_of[wanted]
+        for number, count in zip(held[held >= 0].tolist(), counts[held >= 0].tolist(), strict=True):
+            self._ranges[number].left += count
+        wanted, turns, counts = wanted[held < 0], turns[held < 0], counts[held < 0]
+        at = 0
+        for read in plan.coalesce(self._table, wanted, max_request=self._part):
+            stop = at + len(read.rows)
+            self._ranges[self._numbered] = _Range(read, int(counts[at:stop].sum()))
+            self._range_of[read.rows] = self._numbered
+            heapq.heappush(self._waiting, (int(turns[at:stop].min()), self._numbered))
+            self._numbered += 1
+            at = stop
+
     def _submit(self) -> None:
-        """Start waiting ranges as far as memory allows."""
+        """Start waiting ranges, the soonest needed first, as far as memory allows."""
         while self._waiting:
-            size = self._waiting[0].read.stop - self._waiting[0].read.start
-            if self._held_bytes and self._held_bytes + size > self._memory:
-                return
-            self._start(self._waiting.popleft())
+            part = self._ranges.get(self._waiting[0][1])
+            if part is not None and part.content is None:
+                if self._held_bytes and self._held_bytes + part.read.size > self._memory:
+                    return
+                self._start(part)
+            heapq.heappop(self._waiting)  # or a burst could not wait for its turn
 
     def _start(self, part: _Range) -> Future[memoryview]:
         read = part.read
         part.content = self._pool.submit(self._reader.read, read.shard, read.start, read.stop)
-        self._held_bytes += read.stop - read.start
+        self._held_bytes += read.size
         return part.content
 
-    def _spans(self, step: Step) -> list[Bytes]:
-        rows = step.rows.tolist()
-        for row in rows:
-            part = self._held[row]
-            if part.content is None:  # past the memory bound, but this step cannot do without
-                self._waiting.remove(part)
-                self._start(part)
-        starts = self._table.offset[step.rows]
-        stops = starts + self._table.length[step.rows]
-        spans = []
-        for row, start, stop in zip(rows, starts.tolist(), stops.tolist(), strict=True):
-            part = self._held[row]
-            assert part.content is not None
-            content = np.frombuffer(part.content.result(), np.uint8)
-            spans.append(content[start - part.read.start : stop - part.read.start])
-        for row in rows:
-            self._release(self._held[row])
-        self._submit()
-        return spans
+    def _early(self, rows: Ints) -> list[tuple[plan.Read, Future[memoryview]]]:
+        """Start reading the first burst's samples by themselves, where the ranges they lie in are far larger."""
+        ranges = [self._ranges[number] for number in np.unique(self._range_of[rows]).tolist()]
+        size = sum(part.read.size for part in ranges)
+        if size < EARLY_BYTES or size < EARLY * int(self._table.length[rows].sum()):
+            return []
+        reads = plan.coalesce(self._table, np.unique(rows), max_request=self._part)
+        return [(read, self._pool.submit(self._reader.read, read.shard, read.start, read.stop)) for read in reads]
 
-    def _release(self, part: _Range) -> None:
-        part.left -= 1
-        if part.left == 0:
-            for row in part.read.rows.tolist():
-                del self._held[row]
-            self._held_bytes -= part.read.stop - part.read.start
+    def _early_burst(self, steps: list[Step], rows: Ints, early: list[tuple[plan.Read, Future[memoryview]]]) -> Burst:
+        """The first burst; what of its ranges nobody else needs is let go."""
+        which = np.searchsorted([read.rows[0] for read, _ in early], rows, side="right") - 1
+        self._release(*np.unique(self._range_of[rows], return_counts=True))
+        return self._made(steps, rows, which, [read for read, _ in early], [content for _, content in early])
+
+    def _burst(self, steps: list[Step], rows: Ints) -> Burst:
+        numbers, which, counts = np.unique(self._range_of[rows], return_inverse=True, return_counts=True)
+        ranges = [self._ranges[number] for number in numbers.tolist()]
+        coming = [part.content or self._start(part) for part in ranges]  # past the memory bound, if need be
+        burst = self._made(steps, rows, which, [part.read for part in ranges], coming)
+        self._release(numbers, counts)
+        self._submit()
+        return burst
+
+    def _made(
+        self, steps: list[Step], rows: Ints, which: Ints, reads: list[plan.Read], coming: list[Future[memoryview]]
+    ) -> Burst:
+        """A burst of ranges that are waited for; `which` of them each row lies in."""
+        buffers = {place: np.frombuffer(content.result(), np.uint8) for place, content in enumerate(coming)}
+        starts = self._table.offset[rows] - np.array([read.start for read in reads])[which]
+        return Burst(steps, rows, buffers, which.astype(np.int64), starts, self._table.length[rows])
+
+    def _release(self, numbers: Ints, counts: Ints) -> None:
+        """Some samples of ranges were handed out: ranges without any left are let go."""
+        for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
+            part = self._ranges[number]
+            part.left -= count
+            if part.left == 0:
+                self._range_of[part.read.rows] = -1
+                self._held_bytes -= part.read.size if part.content is not None else 0
+                del self._ranges[number]

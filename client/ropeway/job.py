@@ -4,19 +4,18 @@ A job is what the torch loader and the torch dataset share. It knows steps and s
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol, TypeAlias
 
-from ropeway import stream
 from ropeway.cuts import CutJob, Rule
 from ropeway.errors import UsageError
 from ropeway.mix_job import MixJob
 from ropeway.mixing import Mix
-from ropeway.order import Order
+from ropeway.order import Order, Shuffled
 from ropeway.state import State, from_json
 from ropeway.steps import Batching, Tail
-from ropeway.stream import Decoding, Delivery
+from ropeway.stream import Delivery, Streams
 from ropeway.view import View
 from ropeway.world import World, detect
 
@@ -46,8 +45,9 @@ class Job(Protocol):
 
     def deliveries(
         self, seed: int, epoch: int, position: int, *, offset: int = 0, stride: int = 1
-    ) -> Iterator[Delivery]:
-        """This rank's batches from a position to the end of the epoch; of those, each `stride`-th from `offset`."""
+    ) -> Iterator[list[Delivery]]:
+        """This rank's batches from a position to the end of the epoch, some at a time; of those, each `stride`-th from
+        `offset`."""
         ...
 
 
@@ -58,7 +58,7 @@ class ViewJob:
     view: View
     order: Order
     batching: Batching
-    decoding: Decoding
+    streams: Streams
 
     def steps(self, seed: int, epoch: int) -> int:
         return self.batching.count(self.view.samples)
@@ -78,10 +78,11 @@ class ViewJob:
 
     def deliveries(
         self, seed: int, epoch: int, position: int, *, offset: int = 0, stride: int = 1
-    ) -> Iterator[Delivery]:
-        sequence = self.order.epoch(self.view.table(), seed, epoch)
-        steps = self.batching.steps(sequence, position, offset=offset, stride=stride)
-        return stream.deliveries(self.view, steps, self.decoding, masked=self.batching.tail == "pad")
+    ) -> Iterator[list[Delivery]]:
+        table, batching = self.view.table(), self.batching
+        steps = batching.steps(self.order.epoch(table, seed, epoch), position, offset=offset, stride=stride)
+        appetite = self.order.appetite(table, batching.world.size)
+        return self.streams.of(self.view).deliveries(steps, masked=batching.tail == "pad", appetite=appetite)
 
 
 AnyJob: TypeAlias = ViewJob | MixJob | CutJob
@@ -89,7 +90,7 @@ AnyJob: TypeAlias = ViewJob | MixJob | CutJob
 
 def plan_job(
     streamed: View | Mix, batch_size: int | Rule | None, global_batch_size: int | None, *, order: Order, tail: Tail,
-    decoding: Decoding, rank: int | None, world_size: int | None,
+    streams: Streams, rank: int | None, world_size: int | None,
 ) -> AnyJob:  # fmt: skip
     """The job a loader was asked for; finds out which rank this is.
 
@@ -101,28 +102,30 @@ def plan_job(
     world = detect() if rank is None or world_size is None else World(rank, world_size)
     if (batch_size is None) == (global_batch_size is None):
         raise UsageError("give one of batch_size= (per rank) and global_batch_size=")
-    decoding.check(list(streamed.sources.values()) if isinstance(streamed, Mix) else [streamed])
+    streams.wanted.check(list(streamed.sources.values()) if isinstance(streamed, Mix) else [streamed])
     if batch_size is not None and not isinstance(batch_size, int):
-        return _cut_job(streamed, order, batch_size, world, tail, decoding)
+        return _cut_job(streamed, order, batch_size, world, tail, streams)
     whole = global_batch_size if global_batch_size is not None else (batch_size or 0) * world.size
     batching = Batching(whole, world, tail)
     if isinstance(streamed, Mix):
         if tail != "drop":
             raise UsageError(f"a mix has no tail: its epochs are whole steps; leave out tail={tail!r}")
-        return MixJob(streamed, order, batching, decoding)
+        if isinstance(order, Shuffled):  # its sources are open at the same time
+            order = replace(order, open_bytes=max(1, order.open_bytes // len(streamed.sources)))
+        return MixJob(streamed, order, batching, streams)
     if batching.count(streamed.samples) == 0:
         raise UsageError(
             f"the view has {streamed.samples} samples, fewer than one global batch of {whole}: take a smaller batch, "
             "or tail='pad' or 'wrap'"
         )
-    return ViewJob(streamed, order, batching, decoding)
+    return ViewJob(streamed, order, batching, streams)
 
 
-def _cut_job(streamed: View | Mix, order: Order, rule: Rule, world: World, tail: Tail, decoding: Decoding) -> CutJob:
+def _cut_job(streamed: View | Mix, order: Order, rule: Rule, world: World, tail: Tail, streams: Streams) -> CutJob:
     if isinstance(streamed, Mix):
         raise UsageError(f"a mix takes a number of samples as batch_size, not a {type(rule).__name__}")
     dealt = Batching(rule.per_step or world.size, world, tail)  # the same rules: a known tail, a world that divides
-    job = CutJob(streamed, rule.bind(streamed, order), dealt.global_batch, world, tail, decoding)
+    job = CutJob(streamed, rule.bind(streamed, order), dealt.global_batch, world, tail, streams)
     if job.steps(0, 0) == 0:
         raise UsageError("the view gives fewer batches than one step takes: make them smaller, or take tail='pad'")
     return job

@@ -2,31 +2,35 @@
 
 import logging
 import os
-import queue
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from time import perf_counter
-from typing import Any
 
-import numpy as np
 import torch
 
+from ropeway import device as devices
+from ropeway.ahead import ahead
 from ropeway.bad import BadSample, BadSamples, OnBad
+from ropeway.cache import DiskCache
+from ropeway.collate import Collate
 from ropeway.cuts import Rule
 from ropeway.decode import Decode, Decoder
+from ropeway.device import Sent
 from ropeway.job import plan_job
 from ropeway.meter import Meter, Stats
 from ropeway.mix_job import MixJob
 from ropeway.mixing import Mix
 from ropeway.order import Order, Shuffled
+from ropeway.readings import Reading
 from ropeway.steps import Tail
-from ropeway.stream import MEMORY, REQUESTS, Batch, Decoding, Delivery
+from ropeway.stream import Batch, Delivery, Streams
 from ropeway.view import View
+from ropeway.wanted import MEMORY, Wanted
 
 log = logging.getLogger(__name__)
 
-AHEAD = 2
-"""Batches kept ready."""
+Hook = Callable[[dict[str, float], int], object]
+"""Takes `Stats.flat()` and the number of batches so far: `wandb.log` is one."""
 
 
 class StreamingLoader:
@@ -44,7 +48,8 @@ class StreamingLoader:
             subjects together; or
         global_batch_size: samples per step over all ranks. Fix this one to get the same global batches in any world.
         seed: of the shuffle; with the epoch it fixes the order.
-        parts: part names; None for all, [] for keys and labels only.
+        parts: part names; None for all, [] for keys and labels only; or part name → reading, where a bit of a part is
+            enough: `{"ct": ropeway.Slab(10, 26), "ecg": ropeway.Whole()}`.
         order: `Shuffled()` or `Sequential()`.
         tail: the samples left over at an epoch's end: "drop" them, "pad" with masked repeats (`__mask__`, True = real),
             or "wrap" to the epoch's first samples.
@@ -52,9 +57,12 @@ class StreamingLoader:
         device: where tensors go; None leaves them on the host.
         rank, world_size: by default torch.distributed's, or the launcher's.
         decoders: own decoders, by part name or format.
+        ragged: by part name, for arrays that differ in shape: `ropeway.Padded()` or `ropeway.Nested()`; else lists.
         threads: decode threads for images and the like; the machine's cores by default.
-        memory: bytes of shard ranges held or under way, for shards that are not local files.
-        requests: range requests at once.
+        memory: bytes that the loader may hold: ranges of shards under way or not yet used up (shards that are local
+            files are mapped instead), and batches made ahead.
+        requests: range requests at once; by default as many as the view's ranges want (`ropeway.tuning.suggest`).
+        cache: a `ropeway.DiskCache`, where ranges of shards that are not local files are kept for later epochs.
 
     Raises:
         UsageError: arguments that do not fit the view or the world; the message says what would.
@@ -67,7 +75,7 @@ class StreamingLoader:
         *,
         global_batch_size: int | None = None,
         seed: int = 0,
-        parts: Sequence[str] | None = None,
+        parts: Sequence[str] | Mapping[str, Reading] | None = None,
         order: Order | None = None,
         tail: Tail = "drop",
         on_bad: OnBad = "raise",
@@ -75,24 +83,31 @@ class StreamingLoader:
         rank: int | None = None,
         world_size: int | None = None,
         decoders: Mapping[str, Decoder | Decode] | None = None,
+        ragged: Mapping[str, Collate] | None = None,
         threads: int | None = None,
         memory: int = MEMORY,
-        requests: int = REQUESTS,
+        requests: int | None = None,
+        cache: DiskCache | None = None,
     ) -> None:
         self._bad = BadSamples(on_bad)
-        decoding = Decoding(
-            parts=None if parts is None else tuple(parts),
-            decoders=decoders or {},
+        wanted = Wanted.asked(
+            parts,
+            decoders,
+            ragged,
             threads=threads or os.cpu_count() or 1,
             memory=memory,
             requests=requests,
-            bad=self._bad,
+            cache=cache,
         )
+        self._streams = Streams(wanted, self._bad)
         self._job = plan_job(
-            view, batch_size, global_batch_size, order=order or Shuffled(), tail=tail, decoding=decoding, rank=rank,
+            view, batch_size, global_batch_size, order=order or Shuffled(), tail=tail, streams=self._streams, rank=rank,
             world_size=world_size,
         )  # fmt: skip
-        self._device = None if device is None else torch.device(device)
+        self._target = devices.target(device)
+        self._streams.pool = self._target.pool(memory // 4)
+        self._ahead = memory // 4
+        self._hooks: list[tuple[Hook, int]] = []
         self._seed, self._epoch, self._position = seed, 0, 0
         self._fresh = True
         self._meter = Meter()
@@ -105,18 +120,40 @@ class StreamingLoader:
         if not self._fresh:  # the last iteration was left in the middle: its epoch is over
             self._epoch, self._position = self._epoch + 1, 0
         self._fresh = False
-        epoch = self._epoch
+        epoch, position = self._epoch, self._position
         self._meter.begin()
         waiting = perf_counter()
-        for delivery in _ahead(self._job.deliveries(self._seed, epoch, self._position), AHEAD):
+        for delivery, sent in ahead(
+            lambda: self._sent(epoch, position), lambda made: devices.size(made[1].batch), self._ahead
+        ):
             self._position = delivery.position
-            batch = to_tensors(delivery.batch, self._device)
+            batch = self._target.receive(sent)
             self._meter.delivered(delivery.samples, delivery.bytes, perf_counter() - waiting)
+            self._tell()
+            del delivery, sent
             yield batch
+            del batch
             waiting = perf_counter()
         self._epoch, self._position, self._fresh = epoch + 1, 0, True
         for bad in self._bad.report():
             log.warning("replaced a bad sample: %s", bad)
+
+    def _sent(self, epoch: int, position: int) -> Iterator[list[tuple[Delivery, Sent]]]:
+        """The epoch's batches from a position, on their way to the device; runs in the loader's thread."""
+        for deliveries in self._job.deliveries(self._seed, epoch, position):
+            with self._streams.stages.stage("device"):
+                sent = [(replace(made, batch={}), self._target.send(made.batch)) for made in deliveries]
+            yield sent
+
+    def _tell(self) -> None:
+        batches = self._meter.batches
+        for hook, every in self._hooks:
+            if batches % every == 0:
+                hook(self.stats().flat(), batches)
+
+    def watch(self, hook: Hook, *, every: int = 100) -> None:
+        """Call `hook(figures, batches)` with `Stats.flat()` every so many batches: `loader.watch(wandb.log)`."""
+        self._hooks.append((hook, every))
 
     def state_dict(self) -> dict[str, int | str]:
         """Where the job is, as JSON under 1 KB; the same on every rank. Only batches given to the caller count."""
@@ -152,61 +189,12 @@ class StreamingLoader:
         return self._bad.report()
 
     def stats(self) -> Stats:
-        """Samples, bytes and seconds so far, on this rank."""
-        return self._meter.stats(bad=len(self._bad.report()))
-
-
-def to_tensors(batch: Batch, device: torch.device | None) -> Batch:
-    """Arrays as tensors (sharing memory on the host), lists of arrays as lists of tensors; all else as it is."""
-
-    def convert(value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            writable = value if value.flags.writeable else value.copy()
-            native = writable if writable.dtype.isnative else writable.astype(writable.dtype.newbyteorder("="))
-            tensor = torch.from_numpy(native)
-            return tensor if device is None else tensor.to(device, non_blocking=True)
-        if isinstance(value, list):
-            return [convert(each) for each in value] if value and not isinstance(value[0], str) else value
-        if isinstance(value, dict):
-            return {name: convert(each) for name, each in value.items()}
-        return value
-
-    return {name: convert(value) for name, value in batch.items()}
-
-
-def _ahead(source: Iterator[Delivery], depth: int) -> Iterator[Delivery]:
-    """The same deliveries, made by a thread that stays up to `depth` ahead and ends with this generator."""
-    ready: queue.Queue[Delivery | BaseException | None] = queue.Queue(depth)
-    left = threading.Event()
-
-    def put(outcome: Delivery | BaseException | None) -> bool:
-        while not left.is_set():
-            try:
-                ready.put(outcome, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def work() -> None:
-        try:
-            for delivery in source:
-                if not put(delivery):
-                    return
-        except BaseException as error:  # noqa: BLE001 - handed to the consuming thread, which raises it
-            put(error)
-        else:
-            put(None)
-        finally:
-            source.close()  # type: ignore[attr-defined]
-
-    worker = threading.Thread(target=work, name="ropeway-loader", daemon=True)
-    worker.start()
-    try:
-        while (outcome := ready.get()) is not None:
-            if isinstance(outcome, BaseException):
-                raise outcome
-            yield outcome
-    finally:
-        left.set()
-        worker.join()
+        """Samples, bytes, seconds and what was asked of stores so far, on this rank; `stats().verdict` sums it up."""
+        streams, cache = self._streams, self._streams.wanted.cache
+        return self._meter.stats(
+            bad=len(self._bad.report()),
+            unchecked=streams.unchecked,
+            stages=streams.stages,
+            traffic=streams.traffic(),
+            cache=None if cache is None else cache.counters(),
+        )

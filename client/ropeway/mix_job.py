@@ -4,16 +4,16 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 
-from ropeway import stream
 from ropeway.mixing import Mix
 from ropeway.order import EpochOrder, Order, Stretch
 from ropeway.samples import Ints
 from ropeway.state import State, from_json
 from ropeway.steps import Batching, Feed, Step
-from ropeway.stream import Decoding, Delivery
+from ropeway.stream import Delivery, Streams
 from ropeway.view import View
 
 
@@ -24,7 +24,7 @@ class MixJob:
     mix: Mix
     order: Order
     batching: Batching
-    decoding: Decoding
+    streams: Streams
 
     def steps(self, seed: int, epoch: int) -> int:
         return self._steps_per_epoch
@@ -54,14 +54,20 @@ class MixJob:
 
     def deliveries(
         self, seed: int, epoch: int, position: int, *, offset: int = 0, stride: int = 1
-    ) -> Iterator[Delivery]:
+    ) -> Iterator[list[Delivery]]:
         batch, per_source = self.batching.global_batch, self.mix.batches == "per-source"
         first = epoch * self._steps_per_epoch + position // batch
         wanted = range(first + offset, (epoch + 1) * self._steps_per_epoch, stride)
-        sources = [
-            stream.deliveries(view, self._steps(number, view, seed, first, wanted), self.decoding, masked=False)
+        share, size = len(self.mix.sources), self.batching.world.size
+        streams = [
+            self.streams.of(view, share=share).deliveries(
+                self._steps(number, view, seed, first, wanted),
+                masked=False,
+                appetite=self.order.appetite(view.table(), size),
+            )
             for number, view in enumerate(self.mix.sources.values())
         ]
+        sources = [chain.from_iterable(stream) for stream in streams]
         names = list(self.mix.sources)
         try:
             for step in wanted:
@@ -70,15 +76,15 @@ class MixJob:
                     turn = self.mix.source_at(seed, step)
                     delivery = next(sources[turn])
                     labelled = {**delivery.batch, "__source__": names[turn]}
-                    yield Delivery(after, labelled, delivery.samples, delivery.bytes)
+                    yield [Delivery(after, labelled, delivery.samples, delivery.bytes)]
                 else:
                     given = {name: next(source) for name, source in zip(names, sources, strict=True)}
                     samples = sum(delivery.samples for delivery in given.values())
                     size = sum(delivery.bytes for delivery in given.values())
-                    yield Delivery(after, {name: d.batch for name, d in given.items()}, samples, size)
+                    yield [Delivery(after, {name: d.batch for name, d in given.items()}, samples, size)]
         finally:
-            for source in sources:
-                source.close()  # type: ignore[attr-defined]
+            for stream in streams:
+                stream.close()  # type: ignore[attr-defined]
 
     def _taken(self, seed: int, step: int) -> Ints:
         """Samples of each source given to the whole world before a step."""

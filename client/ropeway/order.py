@@ -2,7 +2,7 @@
 
 The construction is part of the format: the README tells it in words, golden tests pin it.
 
-    blocks     runs of samples that lie together in a shard, a few hundred KiB each
+    blocks     runs of samples that lie together in a shard, up to a few MiB each
     ranked     the blocks sorted by a keyed hash of their number; laid out so, their samples form one sequence
     lanes      that sequence cut into L equal runs (the first n mod L have one sample more)
     windows    in each lane, every K pieces of blocks in turn; a window's samples are sorted by a keyed hash of the row
@@ -26,11 +26,15 @@ from ropeway.samples import Ints, Samples
 LANES = 192
 """2⁶·3: divisible by every world size up to 4, and by 6, 8, 12, 16, 24, 32, 48, 64, 96 and 192."""
 
-WINDOW = 2
+WINDOW = 1
 """Blocks shuffled together in a lane. Lanes × window blocks are open at a time in the whole world."""
 
-OPEN_BYTES = 256 << 20
-"""What all lanes' open windows may hold together, over the whole world: it bounds the block size."""
+OPEN_BYTES = 768 << 20
+"""What all lanes' open windows hold together by default, over the whole world: it bounds the block size, to 4 MiB with
+the other defaults, which is what object stores like to be asked for."""
+
+SMALL_BYTES = 32 << 20
+"""Views up to that size are shuffled sample by sample, since they are read whole in a few requests anyway."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _BLOCKS, _SAMPLES = 1, 2  # purposes: what a key is used for
@@ -112,6 +116,19 @@ class EpochOrder(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Appetite:
+    """What an order asks of a loader that reads shards by range.
+
+    Attributes:
+        held: bytes of the view that have to be held at a time.
+        block: bytes of the contiguous ranges that it reads, at most.
+    """
+
+    held: int = 0
+    block: int = SMALL_BYTES
+
+
 class Order(Protocol):
     """How a view's samples are put in sequence: a value, fixed for a job."""
 
@@ -121,6 +138,10 @@ class Order(Protocol):
 
     def digest(self, table: Samples) -> str:
         """12 hex digits that change whenever the sequence could: they guard a saved position."""
+        ...
+
+    def appetite(self, table: Samples, world_size: int) -> "Appetite":
+        """What it asks of each rank's loader, where shards are read by range."""
         ...
 
 
@@ -134,6 +155,9 @@ class Sequential:
     def digest(self, table: Samples) -> str:
         return _digest("sequential", 1, len(table))
 
+    def appetite(self, table: Samples, world_size: int) -> Appetite:
+        return Appetite()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shuffled:
@@ -142,18 +166,20 @@ class Shuffled:
     Args:
         lanes: canonical streams; take a multiple of the world sizes you will use.
         window: blocks of a lane shuffled together.
-        block_bytes: size of a block; by default as large as `OPEN_BYTES` allows, but so small that there are at least
-            four blocks for every one that is open. A view that fits into a quarter of `OPEN_BYTES` is so shuffled
-            (nearly) sample by sample.
+        block_bytes: size of a block; by default as large as `open_bytes` allows, but so small that every lane has one.
+            Views up to `SMALL_BYTES` are shuffled sample by sample.
+        open_bytes: what all lanes' open windows may hold together, over the whole world.
     """
 
     lanes: int = LANES
     window: int = WINDOW
     block_bytes: int | None = None
+    open_bytes: int = OPEN_BYTES
 
     def __post_init__(self) -> None:
-        for name, value in (("lanes", self.lanes), ("window", self.window), ("block_bytes", self.block_bytes or 1)):
-            if value < 1:
+        for name in ("lanes", "window", "block_bytes", "open_bytes"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
                 raise UsageError(f"{name} must be at least 1, not {value}")
 
     def epoch(self, table: Samples, seed: int, epoch: int) -> EpochOrder:
@@ -161,6 +187,11 @@ class Shuffled:
 
     def digest(self, table: Samples) -> str:
         return _digest("shuffled", 1, len(table), self.lanes, self.window, self.block_size(table))
+
+    def appetite(self, table: Samples, world_size: int) -> Appetite:
+        lanes = self.lanes // int(np.gcd(self.lanes, world_size))
+        size, block = int(table.length.sum()), self.block_size(table)
+        return Appetite(min(size // world_size, lanes * self.window * block), block if size > SMALL_BYTES else size)
 
     def block_size(self, table: Samples) -> int:
         """Bytes of a block in this view."""
@@ -170,8 +201,9 @@ class Shuffled:
         """Bytes of a block in a view of that many bytes."""
         if self.block_bytes is not None:
             return self.block_bytes
-        open_blocks = self.lanes * self.window
-        return max(512, min(OPEN_BYTES // open_blocks, size // (4 * open_blocks)))
+        if size <= SMALL_BYTES:
+            return 1
+        return max(1, min(self.open_bytes, size) // (self.lanes * self.window))
 
 
 class ShuffledEpoch:

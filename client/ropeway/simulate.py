@@ -7,10 +7,12 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
-from ropeway.fetch import fetched
+from ropeway.fetch import Fetched, grouped
 from ropeway.order import OPEN_BYTES, Blocks, EpochOrder, Shuffled, ShuffledEpoch, cut_blocks
+from ropeway.plan import MAX_REQUEST
 from ropeway.samples import Array, Ints, Samples
 from ropeway.steps import Batching
+from ropeway.tuning import Tuning
 from ropeway.world import World
 
 BATCHES = 2000
@@ -102,7 +104,9 @@ def reads(table: Samples, order: Shuffled, batch: int, world_size: int, *, seed:
     for rank in ranks:
         reader = _Untouched()
         steps = Batching(batch, World(rank, world_size), "drop").steps(epoch, 0)
-        delivered = sum(sum(map(len, spans)) for _, spans in fetched(steps, table, reader, memory=memory, requests=1))
+        supply = Fetched(table, reader, memory=memory, tuning=Tuning(MAX_REQUEST, 1))
+        bursts = supply.bursts(grouped(steps, table.length))
+        delivered = sum(int(burst.lengths.sum()) for burst in bursts)
         found.append(
             RankReads(
                 rank=rank, delivered=delivered, read=reader.bytes, requests=reader.requests, shards=len(reader.shards)

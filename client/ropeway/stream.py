@@ -1,69 +1,42 @@
-"""One rank's batches as NumPy arrays: steps → spans → checked → decoded → collated. No torch here."""
+"""One rank's batches as NumPy arrays: steps → bytes → checked → moved or decoded → collated. No torch here."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-import google_crc32c
 import numpy as np
 import pyarrow as pa
 
 from ropeway import fetch
-from ropeway.bad import BadSamples, stand_ins
-from ropeway.decode import Decode, Decoder
-from ropeway.errors import ChecksumError, FormatError, UsageError
+from ropeway.assemble import Assembler, Parts
+from ropeway.bad import BadSamples
+from ropeway.buffers import Pool
+from ropeway.collate import Padding
+from ropeway.errors import FormatError, UsageError
+from ropeway.fetch import Fetched, Mapped, Nothing, Supply
+from ropeway.meter import Stages
+from ropeway.order import Appetite
 from ropeway.parts import PartReader
-from ropeway.samples import Array, Bytes, Ints, Samples
-from ropeway.shard_bytes import ShardBytes
+from ropeway.plan import MAX_GAP
+from ropeway.ranges import Counts
+from ropeway.rows import Movers
+from ropeway.samples import Array, Ints, Samples
+from ropeway.shard_bytes import Counting
 from ropeway.steps import Step
+from ropeway.tuning import suggest
 from ropeway.view import View
+from ropeway.wanted import Wanted
 
 Batch: TypeAlias = dict[str, Any]
 
-MEMORY = 512 << 20
-"""Bytes of shard ranges held or under way per process, where shards are not local files."""
+ANY = Appetite()
+"""Of an order that says nothing of itself."""
 
-REQUESTS = 16
-"""Range requests at once per process."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decoding:
-    """What is decoded, and how.
-
-    Attributes:
-        parts: names of the parts wanted; None: all; (): keys and labels only, and no shard is read.
-        decoders: the caller's own decoders, by part name or format.
-        threads: for decoders that are heavy.
-        memory, requests: see `MEMORY` and `REQUESTS`.
-        bad: what to do about bad samples, and those met so far.
-    """
-
-    parts: tuple[str, ...] | None = None
-    decoders: Mapping[str, Decoder | Decode] = field(default_factory=dict)
-    threads: int = 2
-    memory: int = MEMORY
-    requests: int = REQUESTS
-    bad: BadSamples = field(default_factory=lambda: BadSamples("raise"))
-
-    def of(self, view: View) -> list[PartReader]:
-        """Readers of the wanted parts that a view has.
-
-        Raises:
-            UsageError: a part has no decoder.
-        """
-        wanted = view.info.parts if self.parts is None else [p for p in view.info.parts if p.name in self.parts]
-        return [PartReader.of(part, self.decoders) for part in wanted]
-
-    def check(self, views: Sequence[View]) -> None:
-        """Raise UsageError when a wanted part is in none of the views, or has no decoder."""
-        known = dict.fromkeys(part.name for view in views for part in view.info.parts)
-        for part in self.parts or ():
-            if part not in known:
-                raise UsageError(f"no part {part!r} in this view; there is: {', '.join(known)}")
-        for view in views:
-            self.of(view)
+NARROW = 0.5
+"""Where the wanted parts make up less of the view's samples than that, and by more than the gap that is read along
+anyway, only they are brought. Checksums are over whole samples: they can't be compared then, and `stats()` says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,58 +49,236 @@ class Delivery:
     bytes: int
 
 
-def deliveries(view: View, steps: Iterator[Step], decoding: Decoding, *, masked: bool) -> Iterator[Delivery]:
-    """The batches of a rank's steps.
+class Streams:
+    """What a loader streams from: a stream for each of its views, made when it is first needed in this process.
 
-    A batch is a dict: per part an array (batch, …) where the view's samples all have one shape, else a list; per task
-    `task.<id>`; `__key__`, a list; `__dataset__`, a list, where the view has several datasets; `__mask__`, bool
-    (batch,), when the tail is padded; `__present__`, part → bool (batch,), for parts that some samples lack;
-    `__group__`, int64 (batch,), when batches are whole groups.
-
-    Raises:
-        ChecksumError, FormatError: a sample's bytes are damaged or do not decode, and `decoding.bad` does not tolerate
-            it; with shard, key and offset.
-        StoreError: a shard can't be read.
+    Attributes:
+        wanted: what is wanted.
+        bad: what to do about bad samples, and those met so far.
+        stages: where the time goes.
+        pool: where large batches come from; torch sets one of pinned memory.
     """
-    table = view.table()
-    labels = _Labels(view, table, masked)
-    readers = decoding.of(view)
-    if not readers:
-        for step in steps:
-            yield Delivery(step.stop, labels.batch(step.rows, step), len(step.rows), 0)
-        return
-    reader = view.reader()
-    assembler = _Assembler(table, reader, readers, decoding.bad)
-    sourced = fetch.mapped(steps, table, reader) or fetch.fetched(
-        steps, table, reader, memory=decoding.memory, requests=decoding.requests
-    )
-    with ThreadPoolExecutor(decoding.threads, thread_name_prefix="ropeway-decode") as pool:
-        for step, spans in sourced:
-            rows, parts = assembler.parts(step.rows, spans, pool.map)
-            batch = parts | labels.batch(rows, step)
-            yield Delivery(step.stop, batch, len(rows), sum(map(len, spans)))
+
+    def __init__(self, wanted: Wanted, bad: BadSamples) -> None:
+        self.wanted, self.bad = wanted, bad
+        self.stages = Stages()
+        self.pool = Pool(keep=wanted.memory // 4)
+        self._made: dict[int, tuple[View, Stream]] = {}
+
+    def __getstate__(self) -> tuple[Wanted, BadSamples]:
+        return self.wanted, self.bad
+
+    def __setstate__(self, state: tuple[Wanted, BadSamples]) -> None:
+        self.__init__(*state)  # type: ignore[misc]
+
+    def traffic(self) -> Counts:
+        """What was asked of stores so far."""
+        return sum((stream.traffic() for _, stream in list(self._made.values())), Counts())
+
+    @property
+    def unchecked(self) -> int:
+        """Samples given so far without comparing a checksum."""
+        return sum(stream.unchecked for _, stream in list(self._made.values()))
+
+    def of(self, view: View, *, share: int = 1) -> "Stream":
+        """The stream of a view; where it is one of several, their number is how many share memory and requests."""
+        if id(view) not in self._made:
+            self._made[id(view)] = view, Stream(view, self, share)
+        return self._made[id(view)][1]
+
+
+class Stream:
+    """One view's samples on their way into batches."""
+
+    def __init__(self, view: View, streams: Streams, share: int) -> None:
+        self._table = table = view.table()
+        _check_spans(table)
+        self._labels = _Labels(view, table)
+        self._wanted = wanted = streams.wanted
+        self._stages, self._memory, self._share = streams.stages, wanted.memory // share, share
+        self._parts = wanted.of(view)
+        self._source = view.reader()
+        self._reader = self._source if wanted.cache is None else wanted.cache.over(self._source, table.shards)
+        self._brought = _narrowed(table, [part for part in self._parts if not part.partial])
+        self._near = self._supplied_near()
+        once = np.zeros(len(table), np.bool_) if isinstance(self._near, Mapped) else None
+        self._assembler = Assembler(
+            table, self._brought, self._reader, self._parts, streams.bad, streams.pool, once
+        )  # fmt: skip
+        self._weights = self._brought.length + sum(p.fixed.size for p in self._parts if p.fixed and not p.moved)
+        self.unchecked = 0
+
+    def _supplied_near(self) -> Supply | None:
+        """Where bytes come from when it is not over a network."""
+        if all(part.partial for part in self._parts):
+            return Nothing()
+        if len(self._table) and self._reader.map(int(self._table.shard[0])) is not None:
+            return Mapped(self._brought, self._reader)
+        return None
+
+    def _supplied_far(self, appetite: Appetite) -> Supply:
+        """Ranges read ahead, within what is left when a quarter of the memory is for batches.
+
+        Raises:
+            UsageError: the order keeps more open than that.
+        """
+        room = self._memory * 3 // 4
+        if appetite.held > room:
+            needed = -(-appetite.held * self._wanted.memory // room)
+            raise UsageError(
+                f"the order keeps {appetite.held:,} bytes open on this rank, memory={self._wanted.memory:,} leaves "
+                f"{room:,} for them: give memory={needed:,}, or order=ropeway.Shuffled(open_bytes={room:,})"
+            )
+        tuning = suggest(_typical_range(self._brought, appetite.block), memory=room)
+        if self._wanted.requests is not None:
+            tuning = replace(tuning, requests=self._wanted.requests)
+        tuning = replace(tuning, requests=max(1, tuning.requests // self._share))
+        return Fetched(self._brought, self._reader, memory=room, tuning=tuning)
+
+    def traffic(self) -> Counts:
+        """What was asked of the store so far."""
+        return self._source.counters if isinstance(self._source, Counting) else Counts()
+
+    def deliveries(self, steps: Iterator[Step], *, masked: bool, appetite: Appetite = ANY) -> Iterator[list[Delivery]]:
+        """The batches of a rank's steps, a burst at a time.
+
+        A batch is a dict: per part an array (batch, …) where the view's samples all have one shape, else a list; per
+        task `task.<id>`; `__key__`, a list; `__dataset__`, a list, where the view has several datasets; `__mask__`,
+        bool (batch,), when the tail is padded; `__present__`, part → bool (batch,), for parts that some samples lack;
+        `__sizes__`, part → int64 (batch, axes), for parts that were padded; `__group__`, int64 (batch,), when batches
+        are whole groups.
+
+        Args:
+            steps: this rank's.
+            masked: whether batches say which samples are padding.
+            appetite: what the order of the steps asks for.
+
+        Raises:
+            ChecksumError, FormatError: a sample's bytes are damaged or do not decode, and the policy for bad samples
+                does not tolerate it; with shard, key and offset.
+            StoreError: a shard can't be read.
+            UsageError: the order keeps more open than the loader may hold.
+        """
+        supply = self._near or self._supplied_far(appetite)
+        limit = min(fetch.BURST_BYTES, max(1, self._memory // 8))
+        bursts = self._stages.timed("fetch", supply.bursts(fetch.grouped(steps, self._weights, limit)))
+        begun: deque[Parts] = deque()
+        heavy = any(part.heavy for part in self._parts)
+        threads = self._wanted.threads
+        with (
+            ThreadPoolExecutor(threads, thread_name_prefix="ropeway-decode") as decoders,
+            ThreadPoolExecutor(threads, thread_name_prefix="ropeway-move") as copiers,
+        ):
+            movers = Movers(copiers, threads)
+            for burst in bursts:
+                with self._stages.stage("move"):
+                    begun.append(self._assembler.begin(burst, movers, decoders))
+                if len(begun) > heavy:  # while heavy parts are decoded, the next burst is brought
+                    yield self._finish(begun.popleft(), masked)
+            while begun:
+                yield self._finish(begun.popleft(), masked)
+
+    def _finish(self, made: Parts, masked: bool) -> list[Delivery]:
+        with self._stages.stage("decode"):
+            rows, columns = self._assembler.finish(made)
+        with self._stages.stage("collate"):
+            columns |= self._labels.of(rows)
+            sizes = made.burst.lengths
+            deliveries, first = list[Delivery](), 0
+            for step in made.burst.steps:
+                stop = first + len(step.rows)
+                batch = self._batch(columns, step, slice(first, stop), masked)
+                deliveries.append(Delivery(step.stop, batch, stop - first, int(sizes[first:stop].sum())))
+                first = stop
+        if self._parts and not self._assembler.checks:
+            self.unchecked += len(rows)
+        return deliveries
+
+    def _batch(self, columns: dict[str, Any], step: Step, here: slice, masked: bool) -> Batch:
+        """One step's share of a burst's columns."""
+        batch: Batch = {
+            name: {inner: values[here] for inner, values in column.items()}
+            if isinstance(column, dict)
+            else column[here]
+            for name, column in columns.items()
+        }
+        for part in self._parts:
+            values = batch[part.part.name]
+            if isinstance(values, list):
+                together = part.together(values)
+                if isinstance(together, Padding):
+                    batch.setdefault("__sizes__", {})[part.part.name] = together.sizes
+                    together = together.values
+                batch[part.part.name] = together
+        if masked:
+            batch["__mask__"] = step.real
+        if step.groups is not None:
+            batch["__group__"] = step.groups
+        return batch
+
+
+def _cut(column: Any, here: slice) -> Any:
+    """One batch's share of a burst's column; of several where it is a dict of them."""
+    return {name: inner[here] for name, inner in column.items()} if isinstance(column, dict) else column[here]
+
+
+def _check_spans(table: Samples) -> None:
+    """Raise FormatError when a part lies outside its sample: memory is addressed by these numbers."""
+    stops = table.offset + table.length
+    wrong = (table.offset < 0) | (table.length < 0)
+    for offset, length in table.parts.values():
+        wrong |= (offset >= 0) & ((offset < table.offset) | (length < 0) | (offset + length > stops))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        ref = table.shards[table.shard[row]]
+        raise FormatError("the index has a part outside its sample: run `ropeway verify`", dataset=ref.dataset,
+                          shard=ref.path, key=table.keys[row].as_py(), offset=int(table.offset[row]))  # fmt: skip
+
+
+def _typical_range(table: Samples, block: int) -> int:
+    """Median bytes of the runs of neighbours that lie in one block."""
+    stops = table.offset + table.length
+    apart = (np.diff(table.shard) != 0) | (np.diff(table.offset // max(1, block)) != 0)
+    apart |= table.offset[1:] - stops[:-1] > MAX_GAP
+    firsts = np.concatenate([[0], np.flatnonzero(apart) + 1])
+    lasts = np.concatenate([firsts[1:], [len(table)]]) - 1
+    return int(np.median(stops[lasts] - table.offset[firsts]))
+
+
+def _narrowed(table: Samples, parts: list[PartReader]) -> Samples:
+    """The samples with `offset` and `length` of what is wanted of each, where that is much less than the whole."""
+    low, high = np.full(len(table), np.iinfo(np.int64).max), np.zeros(len(table), np.int64)
+    for part in parts:
+        offset, length = table.parts[part.part.name]
+        there = offset >= 0
+        low = np.where(there, np.minimum(low, offset), low)
+        high = np.where(there, np.maximum(high, offset + length), high)
+    low = np.where(high > 0, low, table.offset)
+    length = np.maximum(high - low, 0)
+    whole, narrow = int(table.length.sum()), int(length.sum())
+    if narrow >= NARROW * whole or whole - narrow <= MAX_GAP * len(table):
+        return table
+    return replace(table, offset=low, length=length)
 
 
 class _Labels:
     """Everything of a batch that comes from the index."""
 
-    def __init__(self, view: View, table: Samples, masked: bool) -> None:
-        self._table, self._masked = table, masked
-        datasets = np.array([ref.dataset for ref in table.shards])
+    def __init__(self, view: View, table: Samples) -> None:
+        self._keys = table.keys
+        self._shard = table.shard
+        datasets = np.array([ref.dataset for ref in table.shards], np.object_)
         self._datasets = datasets if len(view.datasets) > 1 else None
-        self._values = {task: _for_training(values) for task, values in table.labels.items()}
+        self._values = {f"task.{task}": _for_training(values) for task, values in table.labels.items()}
 
-    def batch(self, rows: Ints, step: Step) -> Batch:
-        batch: Batch = {"__key__": self._table.keys.take(pa.array(rows)).to_pylist()}
+    def of(self, rows: Ints) -> Batch:
+        """The columns of these rows."""
+        columns: Batch = {"__key__": self._keys.take(pa.array(rows)).to_numpy(zero_copy_only=False).tolist()}
         if self._datasets is not None:
-            batch["__dataset__"] = self._datasets[self._table.shard[rows]].tolist()
-        for task, values in self._values.items():
-            batch[f"task.{task}"] = values[rows]
-        if self._masked:
-            batch["__mask__"] = step.real
-        if step.groups is not None:
-            batch["__group__"] = step.groups
-        return batch
+            columns["__dataset__"] = self._datasets[self._shard[rows]].tolist()
+        for name, values in self._values.items():
+            columns[name] = values[rows]
+        return columns
 
 
 def _for_training(labels: Array) -> Array:
@@ -135,80 +286,3 @@ def _for_training(labels: Array) -> Array:
     if labels.ndim == 2:
         return np.where(labels < 0, np.nan, labels).astype(np.float32)
     return labels.astype(np.float32 if labels.dtype.kind == "f" else np.int64)
-
-
-Run: TypeAlias = Callable[..., Iterator[Any]]
-"""Maps a function over arguments, in this thread or in several."""
-
-
-class _Assembler:
-    """Checks, decodes and collates the parts of a batch."""
-
-    def __init__(self, table: Samples, reader: ShardBytes, parts: list[PartReader], bad: BadSamples) -> None:
-        self._table, self._reader, self._parts, self._bad = table, reader, parts, bad
-        self._partial = [part.part.name for part in parts if (table.parts[part.part.name][0] < 0).any()]
-
-    def parts(self, rows: Ints, spans: list[Bytes], run: Run) -> tuple[Ints, Batch]:
-        """The rows given, stand-ins included, and their wanted parts; `run` maps a function over heavy work."""
-        bad: dict[int, FormatError] = {}
-        self._check(rows, spans, bad)
-        values = [self._decoded(reader, rows, spans, run, bad) for reader in self._parts]
-        if bad:
-            rows = rows.copy()
-            for place, error in sorted(bad.items()):
-                self._bad.meet(error)
-                rows[place], replaced = self._stand_in(int(rows[place]), error)
-                for column, value in zip(values, replaced, strict=True):
-                    column[place] = value
-        batch: Batch = {reader.part.name: reader.collate(v) for reader, v in zip(self._parts, values, strict=True)}
-        if self._partial:
-            batch["__present__"] = {name: self._table.parts[name][0][rows] >= 0 for name in self._partial}
-        return rows, batch
-
-    def _check(self, rows: Ints, spans: list[Bytes], bad: dict[int, FormatError]) -> None:
-        for place, (span, expected) in enumerate(zip(spans, self._table.crc32c[rows].tolist(), strict=True)):
-            if google_crc32c.value(span) != expected:
-                error = ChecksumError("crc32c differs: the shard was damaged since it was packed")
-                bad[place] = self._placed(error, int(rows[place]))
-
-    def _decoded(
-        self, reader: PartReader, rows: Ints, spans: list[Bytes], run: Run, bad: dict[int, FormatError]
-    ) -> list[Any]:
-        """A part of each sample; None where a sample lacks it or is bad, which is noted."""
-        offsets, lengths = (column[rows] for column in self._table.parts[reader.part.name])
-        starts = (offsets - self._table.offset[rows]).tolist()
-        stops = (offsets - self._table.offset[rows] + lengths).tolist()
-
-        def one(place: int) -> Any:
-            if starts[place] < 0 or place in bad:
-                return None
-            span = spans[place]
-            try:
-                return reader.read(span, span[starts[place] : stops[place]])
-            except FormatError as error:
-                bad[place] = self._placed(error, int(rows[place]))
-                return None
-
-        places = range(len(spans))
-        return list(run(one, places)) if reader.heavy else [one(place) for place in places]
-
-    def _stand_in(self, row: int, error: FormatError) -> tuple[int, list[Any]]:
-        """The first sound sample that may stand in for a row, and its parts."""
-        for candidate in stand_ins(row, len(self._table)):
-            rows = np.array([candidate])
-            start, length = int(self._table.offset[candidate]), int(self._table.length[candidate])
-            content = self._reader.read(int(self._table.shard[candidate]), start, start + length)
-            spans = [np.frombuffer(content, np.uint8)]
-            bad: dict[int, FormatError] = {}
-            self._check(rows, spans, bad)
-            values = [self._decoded(reader, rows, spans, map, bad) for reader in self._parts]
-            if not bad:
-                return candidate, [column[0] for column in values]
-            self._bad.meet(bad[0])
-        raise error
-
-    def _placed(self, error: FormatError, row: int) -> FormatError:
-        ref = self._table.shards[self._table.shard[row]]
-        error.dataset, error.shard = ref.dataset, ref.path
-        error.key, error.offset = self._table.keys[row].as_py(), int(self._table.offset[row])
-        return error

@@ -1,22 +1,27 @@
 """The same stream as a torch IterableDataset, for a plain DataLoader, Lightning or a Trainer."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from uuid import uuid4
 
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ropeway.bad import BadSamples, OnBad
+from ropeway.cache import DiskCache
+from ropeway.collate import Collate
 from ropeway.cuts import Rule
 from ropeway.decode import Decode, Decoder
+from ropeway.device import to_tensors
 from ropeway.errors import StateError
 from ropeway.handover import Listener, Mark, WorkerBatch
 from ropeway.job import plan_job
-from ropeway.loader import to_tensors
 from ropeway.mixing import Mix
 from ropeway.order import Order, Shuffled
+from ropeway.readings import Reading
 from ropeway.steps import Tail
-from ropeway.stream import Batch, Decoding
+from ropeway.stream import Batch, Streams
 from ropeway.view import View
+from ropeway.wanted import Wanted
 
 
 class StreamingDataset(IterableDataset[Batch]):
@@ -29,8 +34,8 @@ class StreamingDataset(IterableDataset[Batch]):
     workers have read ahead does not count. Each iteration is a new epoch, or goes on where a loaded state says.
 
     Args:
-        view, batch_size, global_batch_size, seed, parts, order, tail, on_bad, rank, world_size, decoders: as for
-            `StreamingLoader`. The rank is found out here, before any worker process starts.
+        view, batch_size, global_batch_size, seed, parts, order, tail, on_bad, rank, world_size, decoders, ragged,
+            cache: as for `StreamingLoader`. The rank is found out here, before any worker process starts.
     """
 
     def __init__(  # noqa: PLR0913 - the front door: every knob has a default
@@ -40,20 +45,20 @@ class StreamingDataset(IterableDataset[Batch]):
         *,
         global_batch_size: int | None = None,
         seed: int = 0,
-        parts: Sequence[str] | None = None,
+        parts: Sequence[str] | Mapping[str, Reading] | None = None,
         order: Order | None = None,
         tail: Tail = "drop",
         on_bad: OnBad = "raise",
         rank: int | None = None,
         world_size: int | None = None,
         decoders: Mapping[str, Decoder | Decode] | None = None,
+        ragged: Mapping[str, Collate] | None = None,
+        cache: DiskCache | None = None,
     ) -> None:
         super().__init__()
-        decoding = Decoding(
-            parts=None if parts is None else tuple(parts), decoders=decoders or {}, threads=1, bad=BadSamples(on_bad)
-        )
+        streams = Streams(Wanted.asked(parts, decoders, ragged, threads=1, cache=cache), BadSamples(on_bad))
         self._job = plan_job(
-            view, batch_size, global_batch_size, order=order or Shuffled(), tail=tail, decoding=decoding, rank=rank,
+            view, batch_size, global_batch_size, order=order or Shuffled(), tail=tail, streams=streams, rank=rank,
             world_size=world_size,
         )  # fmt: skip
         self._seed, self._epoch, self._position = seed, 0, 0
@@ -79,9 +84,9 @@ class StreamingDataset(IterableDataset[Batch]):
         self._fresh = False
         epoch = self._epoch
         steps = self._job.deliveries(self._seed, epoch, self._position, offset=self._skip, stride=stride)
-        for delivery in steps:
+        for delivery in chain.from_iterable(steps):
             self._position, self._skip = delivery.position, stride - 1
-            batch = to_tensors(delivery.batch, None)
+            batch = to_tensors(delivery.batch)
             mark = Mark(self._name, epoch, delivery.position)
             yield batch if worker is None else WorkerBatch(batch, mark)
         self._epoch, self._position, self._fresh, self._skip = epoch + 1, 0, True, None

@@ -41,7 +41,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - one argument per option
     from ropeway.errors import UsageError
     from ropeway.order import LANES, WINDOW, Shuffled
     from ropeway.steps import Batching
-    from ropeway.stream import MEMORY
+    from ropeway.wanted import MEMORY
     from ropeway.world import World
 
     order = Shuffled(

@@ -1,11 +1,25 @@
 """`ropeway stream`: the loader alone, to see what a machine and a store can deliver."""
 
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ropeway.cli import output
 from ropeway.cli.output import STREAM, Datasets, Json, Parts, Split, Store, Task, Where, size, stderr, stdout
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ropeway.loader import StreamingLoader
+    from ropeway.meter import Stats
+
+_REFRESH = 0.25
+"""Seconds between two looks at the figures."""
 
 
 def register(app: typer.Typer) -> None:
@@ -25,11 +39,21 @@ def stream(  # noqa: PLR0913, PLR0917 - one argument per option
     seed: Annotated[int, typer.Option(help="Of the shuffle.")] = 0,
     epochs: Annotated[int, typer.Option(help="How many epochs.")] = 1,
     steps: Annotated[int | None, typer.Option(help="Stop after so many steps.")] = None,
+    device: Annotated[str | None, typer.Option(help="Where tensors go, such as cuda; the host by default.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Decode threads; the machine's cores by default.")] = None,
+    memory: Annotated[int | None, typer.Option(help="MiB that the loader may hold.")] = None,
+    requests: Annotated[int | None, typer.Option(help="Range requests at once; by default as the view needs.")] = None,
+    cache: Annotated[Path | None, typer.Option(help="Folder of a disk cache.")] = None,
+    cache_limit: Annotated[int, typer.Option(help="GiB that the disk cache may fill.")] = 100,
+    metrics_port: Annotated[int | None, typer.Option(help="Serve Prometheus figures on this port meanwhile.")] = None,
     json: Json = False,
 ) -> None:
-    """Stream a view as training would, without a model, and say how fast it came."""
+    """Stream a view as training would, without a model, and say how fast it came and what bounds it."""
     from ropeway import StreamingLoader
+    from ropeway.cache import DiskCache
     from ropeway.catalog import connect
+    from ropeway.exposition import exposed
+    from ropeway.wanted import MEMORY
 
     catalog = connect(store)
     chosen = (
@@ -37,33 +61,80 @@ def stream(  # noqa: PLR0913, PLR0917 - one argument per option
         if view
         else catalog.query(task=task, split=split, where=where, datasets=dataset, parts=part or ())
     )
-    loader = StreamingLoader(chosen, batch_size, seed=seed, tail="pad", parts=part or None)
+    loader = StreamingLoader(
+        chosen, batch_size, seed=seed, tail="pad", parts=part or None, device=device, threads=threads,
+        memory=MEMORY if memory is None else memory << 20, requests=requests,
+        cache=None if cache is None else DiskCache(cache, limit=cache_limit << 30),
+    )  # fmt: skip
     total = min(len(loader) * epochs, steps or len(loader) * epochs)
-    done = 0
-    with output.byte_progress() as progress:
-        bar = progress.add_task(f"view {chosen.id}", total=None)
-        for _ in range(epochs):
-            for _batch in loader:
-                done += 1
-                stats = loader.stats()
-                progress.update(
-                    bar, completed=stats.bytes, total=stats.bytes * total // done,
-                    description=f"view {chosen.id}  step {done:,}/{total:,}  {stats.samples_per_second:,.0f} samples/s",
-                )  # fmt: skip
-                if done == total:
-                    break
-            if done == total:
-                break
+    scraped = nullcontext(0) if metrics_port is None else exposed(loader.stats, metrics_port, view=chosen.id)
+    with scraped, _live(f"view {chosen.id}", total) as look:
+        for _ in _batches(loader, total):
+            look(loader.stats())
     stats = loader.stats()
     if json:
         output.print_json({
             "view": chosen.id, "samples": stats.samples, "batches": stats.batches, "bytes": stats.bytes,
             "seconds": stats.elapsed, "samples_per_second": stats.samples_per_second, "data_wait": stats.data_wait,
+            "stages": stats.stages, "store": asdict(stats.traffic),
+            "cache": None if stats.cache is None else asdict(stats.cache), "unchecked": stats.unchecked,
+            "bad": stats.bad, "verdict": stats.verdict,
         })  # fmt: skip
         return
+    stdout.print(_figures(stats))
     rate = stats.bytes / stats.elapsed if stats.elapsed else 0.0
     stdout.print(
         f"{stats.samples:,} samples in {stats.batches:,} batches, {size(stats.bytes)} in {stats.elapsed:.2f} s: "
         f"{stats.samples_per_second:,.0f} samples/s, {size(rate)}/s"
     )
+    stdout.print(f"bound by {stats.verdict}")
     stderr.print(f"view {chosen.id} of {', '.join(chosen.datasets)}; seed {seed}")
+
+
+def _batches(loader: "StreamingLoader", total: int) -> Iterator[object]:
+    """So many batches, over as many epochs as it takes."""
+    while total > 0:
+        for batch in loader:
+            yield batch
+            total -= 1
+            if total == 0:
+                return
+
+
+@contextmanager
+def _live(title: str, total: int) -> "Iterator[Callable[[Stats], None]]":
+    """A table of figures that is renewed as batches come, on stderr; silent where stderr is no terminal."""
+    from rich.live import Live
+
+    shown = 0.0
+
+    def look(stats: "Stats") -> None:
+        nonlocal shown
+        if stderr.is_terminal and monotonic() - shown >= _REFRESH:
+            shown = monotonic()
+            live.update(_figures(stats, f"{title}  step {stats.batches:,}/{total:,}"), refresh=True)
+
+    with Live(console=stderr, transient=True, auto_refresh=False) as live:
+        yield look
+
+
+def _figures(stats: "Stats", title: str | None = None) -> "Table":
+    """One row per stage of making batches, and what was asked of stores."""
+    made = output.table("stage", "seconds>", "share>", "", title=title)
+    whole = sum(stats.stages.values()) or 1.0
+    notes = {
+        "fetch": f"{size(stats.bytes)} of samples, {stats.samples_per_second:,.0f} samples/s",
+        "decode": f"{stats.bad:,} bad samples replaced" if stats.bad else "",
+    }
+    traffic = stats.traffic
+    if traffic.requests:
+        notes["fetch"] += (
+            f"; {traffic.requests:,} requests for {size(traffic.bytes)}, {traffic.retries:,} retries, "
+            f"{traffic.hedges:,} hedges"
+        )
+    if stats.cache is not None:
+        notes["fetch"] += f"; {stats.cache.hits:,} reads from the disk cache, {stats.cache.misses:,} not"
+    for stage, seconds in stats.stages.items():
+        made.add_row(stage, f"{seconds:.2f}", f"{seconds / whole:.0%}", notes.get(stage, ""))
+    made.add_row("waited for", f"{stats.wait:.2f}", f"{stats.data_wait:.0%}", "of the loop's own time")
+    return made

@@ -1,0 +1,243 @@
+"""Makes the parts of a burst: checks its bytes, moves or decodes them, replaces the bad ones."""
+
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import accumulate, chain
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ropeway.bad import BadSamples, stand_ins
+from ropeway.buffers import Pool
+from ropeway.cache.disk import CachedBytes
+from ropeway.checksum import crc32c
+from ropeway.errors import ChecksumError, FormatError
+from ropeway.fetch import Burst
+from ropeway.parts import PartReader
+from ropeway.rows import Movers, Pieces, Rows
+from ropeway.samples import Array, Bytes, Ints, Samples
+from ropeway.shard_bytes import ShardBytes
+from ropeway.shard_file import ShardFile
+
+Column: TypeAlias = Array | Pieces | list[Any]
+"""A part of each sample of a burst: an array (n, …) where all have one shape, else a list."""
+
+SHARED = 16 << 10
+"""Bytes of a sample from which on checksums are shared between threads: below, they would only hinder one another."""
+
+TASKS = 4
+"""Pieces per thread that heavy work is cut into, so that all threads end together."""
+
+
+@dataclass(slots=True)
+class Parts:
+    """A burst under way: heavy parts are still being decoded.
+
+    Attributes:
+        rows: int64 (n,); stand-ins included once it is finished.
+        addresses: int64 (n,), where each sample's bytes begin in memory, where any part is moved.
+        columns: by part name.
+        bad: place → what is wrong with the sample there.
+        pending: decoding under way.
+    """
+
+    burst: Burst
+    rows: Ints
+    addresses: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    columns: dict[str, Column] = field(default_factory=dict)
+    bad: dict[int, FormatError] = field(default_factory=dict)
+    pending: list[Future[None]] = field(default_factory=list)
+
+
+class Assembler:
+    """Makes the parts of one view's bursts.
+
+    Args:
+        table: the view's samples.
+        wanted: the same, where `offset` and `length` say what of each sample is brought: less than its span where
+            only small parts of large samples are wanted. Checksums are over spans, so those are not checked.
+        reader: access to the shards, for stand-ins and partial reads.
+        parts: what is wanted.
+        bad: what to do about bad samples.
+        pool: where large batches come from.
+        once: bool (rows,), which samples' checksums were found right; None where bytes are fetched anew each time.
+    """
+
+    def __init__(
+        self, table: Samples, wanted: Samples, reader: ShardBytes, parts: list[PartReader], bad: BadSamples, pool: Pool,
+        once: npt.NDArray[np.bool_] | None,
+    ) -> None:  # fmt: skip
+        self._table, self._wanted, self._reader, self._parts = table, wanted, reader, parts
+        self._bad, self._pool, self._once = bad, pool, once
+        self._rows = {part.part.name: Rows(part.fixed) for part in parts if part.moved and part.fixed}
+        self._incomplete = [part.part.name for part in parts if (table.parts[part.part.name][0] < 0).any()]
+        self.checks = wanted is table and not all(part.partial for part in parts)
+
+    def begin(self, burst: Burst, movers: Movers, decoders: Executor) -> Parts:
+        """Check a burst and move or decode what is quick; what is not is left to the threads that decode."""
+        made = Parts(burst, burst.rows)
+        if self.checks:
+            self._check(made, movers)
+        if self._rows:
+            made.addresses = burst.addresses()
+        for part in self._parts:
+            if part.moved:
+                made.columns[part.part.name] = self._move(part, made, movers)
+            else:
+                self._decode(part, made, decoders, movers.threads)
+        return made
+
+    def finish(self, made: Parts) -> tuple[Ints, dict[str, Any]]:
+        """The rows given, stand-ins included, and the parts of all of them, `__present__` among them."""
+        for future in made.pending:
+            future.result()
+        if made.bad:
+            made.rows = made.rows.copy()
+            for place, error in sorted(made.bad.items()):
+                self._bad.meet(error)
+                made.rows[place], values = self._stand_in(int(made.rows[place]), error)
+                for part, value in zip(self._parts, values, strict=True):
+                    column = made.columns[part.part.name]
+                    column[place] = 0 if value is None and not isinstance(column, list) else value
+        columns: dict[str, Any] = dict(made.columns)
+        if self._incomplete:
+            columns["__present__"] = {name: self._table.parts[name][0][made.rows] >= 0 for name in self._incomplete}
+        return made.rows, columns
+
+    def _check(self, made: Parts, movers: Movers) -> None:
+        """Compare checksums, where nobody has before."""
+        burst, rows = made.burst, made.rows
+        places = np.arange(len(rows)) if self._once is None else np.flatnonzero(~self._once[rows])
+        if not len(places):
+            return
+        expected, buffers = self._table.crc32c[rows[places]], burst.buffers
+        first, lengths = burst.start[places], burst.lengths[places]
+        spans = list(zip(burst.buffer[places].tolist(), first.tolist(), (first + lengths).tolist(), strict=True))
+
+        def found(some: list[tuple[int, int, int]]) -> list[int]:
+            return [crc32c(buffers[buffer][low:high]) for buffer, low, high in some]
+
+        share = len(spans) if lengths.mean() < SHARED else -(-len(spans) // movers.threads)
+        jobs = [partial(found, spans[at : at + share]) for at in range(0, len(spans), share)]
+        sums = np.array(list(chain.from_iterable(movers.run(jobs))), np.uint32)
+        wrong = [
+            place for place in places[sums != expected].tolist() if not self._mended(burst, place, int(rows[place]))
+        ]
+        for place in wrong:
+            error = ChecksumError("crc32c differs: the shard was damaged since it was packed")
+            made.bad[place] = self._placed(error, int(rows[place]))
+        if self._once is not None:
+            self._once[rows[places]] = True
+            self._once[rows[wrong]] = False
+
+    def _mended(self, burst: Burst, place: int, row: int) -> bool:
+        """Whether a damaged sample is sound when it is fetched once more: then the way here had damaged it.
+
+        What lies in mapped memory is what there is. A disk cache that may hold the damage forgets it first.
+        """
+        if self._once is not None:
+            return False
+        table = self._table
+        shard, start = int(table.shard[row]), int(table.offset[row])
+        stop = start + int(table.length[row])
+        if isinstance(self._reader, CachedBytes):
+            self._reader.forget(shard, start, stop)
+        again = np.frombuffer(self._reader.read(shard, start, stop), np.uint8)
+        if crc32c(again) != int(table.crc32c[row]):
+            return False
+        burst.put(place, again)
+        return True
+
+    def _move(self, part: PartReader, made: Parts, movers: Movers) -> Column:
+        """A part whose bytes are copied as they are; what does not look like the others is decoded."""
+        name, rows = part.part.name, made.rows
+        offsets, lengths = (column[rows] for column in self._table.parts[name])
+        contents = made.addresses + offsets - self._wanted.offset[rows]
+        contents[offsets < 0] = -1
+        if made.bad:
+            contents[list(made.bad)] = -1
+        sizes = [len(step.rows) for step in made.burst.steps]
+        cuts = [0, *accumulate(sizes[:-1])]
+        column, others = self._rows[name].take(contents, lengths, cuts, self._pool, movers)
+        self._fill(part, made, column, others.tolist())
+        return column
+
+    def _decode(self, part: PartReader, made: Parts, executor: Executor, threads: int) -> None:
+        """A part that is decoded sample by sample, in several threads if it is worth it."""
+        count = len(made.rows)
+        name, fixed = part.part.name, part.fixed
+        present = self._table.parts[name][0][made.rows] >= 0
+        column: Column = [None] * count
+        if fixed is not None:
+            column = self._pool.take(count * fixed.size).view(fixed.dtype).reshape(count, *fixed.shape)
+            column[~present] = 0
+        made.columns[name] = column
+        places = np.flatnonzero(present)
+
+        def some(mine: list[int]) -> None:
+            self._fill(part, made, column, mine)
+
+        if part.heavy:
+            pieces = np.array_split(places, min(len(places), threads * TASKS) or 1)
+            made.pending += [executor.submit(some, piece.tolist()) for piece in pieces]
+        else:
+            some(places.tolist())
+
+    def _fill(self, part: PartReader, made: Parts, column: Column, places: list[int]) -> None:
+        """Decode a part at these places into a column; bad samples are noted and left out."""
+        for place in places:
+            if place in made.bad:
+                continue
+            try:
+                if isinstance(column, np.ndarray) and not part.partial:
+                    part.read_into(*self._content(part, made, place), column[place, ...])
+                else:
+                    column[place] = self._value(part, made, place)
+            except FormatError as error:
+                made.bad[place] = self._placed(error, int(made.rows[place]))
+
+    def _value(self, part: PartReader, made: Parts, place: int) -> Any:
+        if self.checks or not part.partial:
+            return part.read(*self._content(part, made, place))
+        row = int(made.rows[place])
+        offsets, lengths = self._table.parts[part.part.name]
+        shard, offset, length = int(self._table.shard[row]), int(offsets[row]), int(lengths[row])
+        return part.read_file(ShardFile.within(self._reader, shard, offset, length))
+
+    def _content(self, part: PartReader, made: Parts, place: int) -> tuple[Bytes, Bytes]:
+        """A sample's span and the part's content in it."""
+        row = made.rows[place]
+        offsets, lengths = self._table.parts[part.part.name]
+        span = made.burst.span(place)
+        first = int(offsets[row] - self._wanted.offset[row])
+        return span, span[first : first + int(lengths[row])]
+
+    def _stand_in(self, row: int, error: FormatError) -> tuple[int, list[Any]]:
+        """The first sound sample that may stand in for a row, and its parts."""
+        for candidate in stand_ins(row, len(self._table)):
+            try:
+                return candidate, self._alone(candidate)
+            except FormatError as another:
+                self._bad.meet(self._placed(another, candidate))
+        raise error
+
+    def _alone(self, row: int) -> list[Any]:
+        """The parts of one sample, read for itself; None for what it lacks."""
+        table = self._table
+        start, length = int(table.offset[row]), int(table.length[row])
+        span = np.frombuffer(self._reader.read(int(table.shard[row]), start, start + length), np.uint8)
+        if crc32c(span) != int(table.crc32c[row]):
+            raise ChecksumError("crc32c differs: the shard was damaged since it was packed")
+        values = []
+        for part in self._parts:
+            offset, size = (int(column[row]) for column in table.parts[part.part.name])
+            values.append(None if offset < 0 else part.read(span, span[offset - start : offset - start + size]))
+        return values
+
+    def _placed(self, error: FormatError, row: int) -> FormatError:
+        ref = self._table.shards[self._table.shard[row]]
+        error.dataset, error.shard = ref.dataset, ref.path
+        error.key, error.offset = self._table.keys[row].as_py(), int(self._table.offset[row])
+        return error

@@ -1,0 +1,81 @@
+"""Work done ahead by a thread: order, bounds, errors, and an end without leftovers."""
+
+import threading
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from ropeway.ahead import ahead
+
+
+def sizes(item: int) -> int:
+    return 10
+
+
+def test_items_come_one_by_one_in_order() -> None:
+    groups = [[1], [2, 3], [], [4, 5, 6]]
+    assert list(ahead(lambda: (group for group in groups), sizes, 1)) == [1, 2, 3, 4, 5, 6]
+
+
+def test_no_more_is_made_than_may_wait() -> None:
+    made = []
+    waiting = threading.Event()
+
+    def source() -> Iterator[list[int]]:
+        for number in count():
+            made.append(number)
+            if number == 5:
+                waiting.set()
+            yield [number]
+
+    items = ahead(source, sizes, 50)
+    assert next(items) == 0
+    waiting.wait(10)
+    assert next(items) == 1
+    assert len(made) <= 2 + 5 + 1  # those taken, those that fill 50 bytes, and one that waits to be put
+    items.close()  # type: ignore[attr-defined]
+
+
+def test_two_may_wait_whatever_their_size() -> None:
+    made = threading.Semaphore(0)
+
+    def source() -> Iterator[list[int]]:
+        for number in range(9):
+            made.release()
+            yield [number]
+
+    items = ahead(source, sizes, 1)
+    next(items)
+    for _ in range(3):
+        assert made.acquire(timeout=10)
+    items.close()  # type: ignore[attr-defined]
+
+
+def test_an_error_comes_after_what_was_made_before_it() -> None:
+    def source() -> Iterator[list[int]]:
+        yield [1, 2]
+        raise ValueError("broken")
+
+    items = ahead(source, sizes, 1000)
+    assert [next(items), next(items)] == [1, 2]
+    with pytest.raises(ValueError, match="broken"):
+        next(items)
+
+
+def test_leaving_ends_the_thread_and_closes_the_source() -> None:
+    closed = threading.Event()
+
+    def source() -> Iterator[list[int]]:
+        try:
+            for number in count():
+                yield [number]
+        finally:
+            closed.set()
+
+    before = threading.active_count()
+    items = ahead(source, sizes, 20)
+    next(items)
+    items.close()  # type: ignore[attr-defined]
+    assert closed.is_set()
+    assert threading.active_count() == before
