@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BENCH := .venv-bench
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -32,11 +33,11 @@ types: $(READY)  ## mypy (strict) and pyright
 	$(BIN)/mypy
 	$(BIN)/pyright
 
-bench: $(READY)  ## measure the loader (minutes; not part of the tests)
-	$(BIN)/python tests/benchmarks/loader.py $(ARGS)
+bench: $(BENCH)/main/.ready $(BENCH)/mosaic/.ready  ## measure against rivals and the machine's limits (20 min; ARGS=--quick: 4)
+	PYTHONPATH=tests $(BENCH)/main/bin/python -m benchmarks run --mosaic-python $(BENCH)/mosaic/bin/python $(ARGS)
 
 clean:  ## remove everything that make made
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find client server shardgen tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One environment for everything. A machine without the venv module gets it where it may (Debian, root).
@@ -48,4 +49,17 @@ $(READY): pyproject.toml constraints.txt
 		|| { echo "Python's venv module is missing: install your system's python3-venv" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# The rivals of `make bench`. Theirs are environments apart: the project never needs them.
+$(BENCH)/main/.ready: tests/benchmarks/requirements.txt pyproject.toml constraints.txt | $(READY)
+	@test -x $(BENCH)/main/bin/python || $(PYTHON) -m venv $(BENCH)/main
+	grep -v '^boto3==' constraints.txt > $(BENCH)/constraints.txt
+	$(BENCH)/main/bin/python -m pip install --quiet --disable-pip-version-check -c $(BENCH)/constraints.txt \
+		-r $< -e '.[demo,plot]'
+	@touch $@
+
+$(BENCH)/mosaic/.ready: tests/benchmarks/requirements-mosaic.txt | $(READY)
+	@test -x $(BENCH)/mosaic/bin/python || $(PYTHON) -m venv $(BENCH)/mosaic
+	$(BENCH)/mosaic/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

@@ -29,7 +29,7 @@ GROUP_BYTES = SMALL_BYTES
 """Ranges are planned for at least so many bytes at a time, so that neighbours find each other; in a view that fits into
 memory, for the whole epoch."""
 
-EARLY_BYTES, EARLY = 256 << 20, 32
+EARLY_BYTES, EARLY = 768 << 20, 32
 """The first burst's samples are read by themselves where the ranges they lie in are so large, and so many times their
 size: else every lane's first block would have to be there before the first batch."""
 
@@ -228,7 +228,7 @@ class _Fetcher:
         names, firsts = np.unique(windows[order], return_index=True)
         turns = self._scanned_samples + order
         for window, mine, when in zip(
-            names.tolist(), np.split(rows[order], firsts[1:]), np.split(turns, firsts[1:]), strict=True
+            names.tolist(), np.split(rows[order], firsts)[1:], np.split(turns, firsts)[1:], strict=True
         ):
             self._windows.setdefault(window, []).append((mine, when))
         self._scanned.append((steps, rows, set(names.tolist())))
@@ -320,7 +320,7 @@ class _Fetcher:
     ) -> Burst:
         """A burst of ranges that are waited for; `which` of them each row lies in."""
         buffers = {place: np.frombuffer(content.result(), np.uint8) for place, content in enumerate(coming)}
-        starts = self._table.offset[rows] - np.array([read.start for read in reads])[which]
+        starts = self._table.offset[rows] - np.array([read.start for read in reads], np.int64)[which]
         return Burst(steps, rows, buffers, which.astype(np.int64), starts, self._table.length[rows])
 
     def _release(self, numbers: Ints, counts: Ints) -> None:

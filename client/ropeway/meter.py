@@ -12,9 +12,9 @@ from ropeway.ranges import Counts
 T = TypeVar("T")
 
 _ADVICE: Mapping[str, str] = {
-    "fetch": "the store: more requests= or memory= may help, and cache=ropeway.DiskCache(…) from the second epoch on",
+    "fetch": "the store: more requests= or memory= may help, and a ropeway.DiskCache from the second epoch on",
     "move": "memory: checksums and copies; there is little to gain but by reading fewer parts",
-    "decode": "decoding: more threads= or cores, or smaller values with parts={…: ropeway.Image(size=…)}",
+    "decode": "decoding: more threads= or cores, or smaller pictures with ropeway.Image(size)",
     "collate": "putting batches together: ragged parts and small batches cost most here",
     "device": "copying to the device",
 }

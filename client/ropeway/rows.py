@@ -80,6 +80,8 @@ class Rows:
             An array (n, …) with zeros for what is absent, perhaps in pieces, and the places of those that have to be
             decoded.
         """
+        if not len(contents):
+            return np.empty((0, *self._fixed.shape), self._fixed.dtype), np.empty(0, np.int64)
         present = contents >= 0
         if self._header is None:
             self._learn(contents[present], lengths[present])

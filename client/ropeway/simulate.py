@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ropeway.fetch import Fetched, grouped
-from ropeway.order import OPEN_BYTES, Blocks, EpochOrder, Shuffled, ShuffledEpoch, cut_blocks
+from ropeway.order import SMALL_BYTES, Blocks, EpochOrder, Shuffled, ShuffledEpoch, cut_blocks
 from ropeway.plan import MAX_REQUEST
 from ropeway.samples import Array, Ints, Samples
 from ropeway.steps import Batching
@@ -142,9 +142,12 @@ def why(order: Shuffled, size: int) -> str:
     """Why the blocks of a view of that many bytes are as large as they are."""
     if order.block_bytes is not None:
         return "The block size was given."
-    if order.size_for(size) == OPEN_BYTES // (order.lanes * order.window):
-        return "Blocks are as large as lets all open ones of the world hold 256 MiB: large reads, bounded memory."
-    return "The view is small: blocks are a quarter of what is open, so that it is mixed sample by sample or nearly so."
+    if size <= SMALL_BYTES:
+        return "The view is small: it is read whole in a few requests, and shuffled sample by sample."
+    if size <= order.open_bytes:
+        return "The view is so small that all its blocks are open at once: every batch draws from all of it."
+    open_size = order.open_bytes >> 20
+    return f"Blocks are as large as lets all open ones of the world hold {open_size} MiB: large reads, bounded memory."
 
 
 def advice(order: Shuffled, world_size: int, mixed: Mixing | None, ranks: Sequence[RankReads]) -> list[str]:

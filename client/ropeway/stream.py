@@ -196,12 +196,7 @@ class Stream:
 
     def _batch(self, columns: dict[str, Any], step: Step, here: slice, masked: bool) -> Batch:
         """One step's share of a burst's columns."""
-        batch: Batch = {
-            name: {inner: values[here] for inner, values in column.items()}
-            if isinstance(column, dict)
-            else column[here]
-            for name, column in columns.items()
-        }
+        batch: Batch = {name: _cut(column, here) for name, column in columns.items()}
         for part in self._parts:
             values = batch[part.part.name]
             if isinstance(values, list):

@@ -1,0 +1,131 @@
+"""What only Ropeway is asked: which bytes it reads, and how long a training step waits for data."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from time import sleep
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.places import Place
+from benchmarks.workloads import Workload
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ropeway.samples import Samples
+    from ropeway.shard_bytes import ShardBytes
+    from ropeway.view import View, ViewSource
+
+Range = tuple[int, int, int]
+"""Shard, start, stop."""
+
+SLOWER = 1.2
+"""A training step takes so many times as long as its batch takes to make."""
+
+_STEPS = 200
+"""Steps that are watched, at most."""
+
+
+@dataclass(slots=True)
+class Notes:
+    """What a loader read in an epoch.
+
+    Attributes:
+        ranges: in the order in which they were asked for.
+        most: ranges that were under way at a time.
+        given: bytes of the samples that came of them.
+    """
+
+    ranges: list[Range] = field(default_factory=list)
+    most: int = 0
+    given: int = 0
+    _now: int = 0
+    _changing: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def under_way(self, asked: Range) -> Iterator[None]:
+        with self._changing:
+            self.ranges.append(asked)
+            self._now += 1
+            self.most = max(self.most, self._now)
+        try:
+            yield
+        finally:
+            with self._changing:
+                self._now -= 1
+
+
+class Noted:
+    """A view's source that notes the ranges read. Its shards are not mapped, so that they are read as from S3."""
+
+    def __init__(self, source: "ViewSource", notes: Notes) -> None:
+        self._source, self._notes = source, notes
+
+    def samples(self) -> "Samples":
+        return self._source.samples()
+
+    def columns(self, names: Sequence[str]) -> "pa.Table":
+        return self._source.columns(names)
+
+    def reader(self, table: "Samples") -> "ShardBytes":
+        return NotedBytes(self._source.reader(table), self._notes)
+
+
+class NotedBytes:
+    """The bytes of shards, and a note of each range."""
+
+    def __init__(self, reader: "ShardBytes", notes: Notes) -> None:
+        self._reader, self._notes = reader, notes
+
+    def read(self, shard: int, start: int, stop: int) -> memoryview:
+        with self._notes.under_way((shard, start, stop)):
+            return self._reader.read(shard, start, stop)
+
+    def map(self, shard: int) -> memoryview | None:
+        return None
+
+
+def noted(work: Workload, place: Place) -> "tuple[View, Notes]":
+    """A workload's view, and what its loader reads in an epoch."""
+    from benchmarks.systems import ropeway as system
+    from ropeway.view import View
+
+    view, notes = system.open_view(work, place), Notes()
+    table = view.table()
+    lengths = dict(zip(table.keys.to_pylist(), table.length.tolist(), strict=True))
+    for batch in system.open_loader(work, View(view.info, Noted(view.source, notes))):
+        notes.given += sum(lengths[key] for key in batch["__key__"])
+    return view, notes
+
+
+def reads(work: Workload, place: Place) -> dict[str, Any]:
+    """Bytes read in an epoch, bytes of the samples given, bytes of all shards."""
+    view, notes = noted(work, place)
+    return {
+        "read_bytes": sum(stop - start for _, start, stop in notes.ranges),
+        "matching_bytes": notes.given,
+        "dataset_bytes": sum(shard.bytes for shard in view.table().shards),
+        "requests": len(notes.ranges),
+    }
+
+
+def data_wait(work: Workload, place: Place) -> dict[str, Any]:
+    """Share of the time that a training loop waits, whose steps are somewhat longer than a batch takes to make."""
+    from benchmarks.systems import ropeway as system
+
+    view = system.open_view(work, place)
+    loader = system.open_loader(work, view)
+    for _ in loader:  # an epoch at full speed
+        pass
+    step = SLOWER * work.batch / loader.stats().samples_per_second
+    training = system.open_loader(work, view)
+    batches = iter(training)
+    next(batches)
+    before = training.stats()
+    sleep(step)
+    for _ in islice(batches, _STEPS):
+        sleep(step)  # the training: elsewhere, and without the interpreter
+    after = training.stats()
+    return {"data_wait": (after.wait - before.wait) / (after.elapsed - before.elapsed), "step_seconds": step}
