@@ -1,5 +1,8 @@
 """Which ranges are read, how often, and how much is held meanwhile."""
 
+import gc
+import threading
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 
@@ -44,7 +47,9 @@ def bursts(
     steps: Iterator[Step], samples: Samples, reader: Reader, *, memory: int, requests: int, limit: int = 1 << 16
 ) -> Iterator[Burst]:
     tuning = Tuning(MAX_REQUEST, requests)
-    return Fetched(samples, reader, memory=memory, tuning=tuning).bursts(grouped(steps, samples.length, limit))
+    return Fetched(samples, reader, memory=memory, look=1 << 20, tuning=tuning).bursts(
+        grouped(steps, samples.length, limit)
+    )
 
 
 @given(lengths, st.integers(1, 50), st.integers(0, 4096), st.integers(1, 40_000), st.data())
@@ -108,3 +113,51 @@ def test_a_small_view_is_read_in_a_few_large_requests() -> None:
     steps = Batching(16, World(), "pad").steps(Shuffled().epoch(samples, 0, 0), 0)
     assert sum(len(burst.rows) for burst in bursts(steps, samples, reader, memory=1 << 30, requests=4)) == 512
     assert len(reader.reads) <= 3
+
+
+class Tracking(Reader):
+    """Knows how many bytes of what it gave are still held by somebody."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = self.most = 0
+        self._counting = threading.Lock()
+
+    def read(self, shard: int, start: int, stop: int) -> memoryview:
+        content = np.zeros(stop - start, np.uint8)
+        with self._counting:
+            self.held += len(content)
+            self.most = max(self.most, self.held)
+        weakref.finalize(content, self._back, len(content))
+        return content.data
+
+    def _back(self, size: int) -> None:
+        self.held -= size
+
+
+@pytest.mark.parametrize("size", [4096, 200_000, 3 << 20])
+def test_no_more_is_held_than_was_allowed(size: int) -> None:
+    """Small views, which are shuffled sample by sample, and large ones alike."""
+    samples = table(np.full((28 << 20) // size, size))
+    reader = Tracking()
+    steps = Batching(4, World(), "pad").steps(Shuffled(lanes=4, open_bytes=2 << 20).epoch(samples, 0, 0), 0)
+    memory, limit = 6 << 20, 1 << 20
+    assert sum(len(burst.rows) for burst in bursts(steps, samples, reader, memory=memory, requests=3, limit=limit))
+    gc.collect()
+    assert reader.most <= memory + 2 * (limit + 4 * size)  # the burst that is handed out, and the one before it
+    assert reader.held == 0
+
+
+def test_the_first_samples_come_before_the_blocks_they_lie_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ropeway.fetch.EARLY_BYTES", 1 << 20)
+    samples = table(np.full(20_000, 4096), per_shard=5000)
+    reader = Reader()
+    steps = Batching(64, World(), "drop").steps(Shuffled(lanes=32).epoch(samples, 0, 0), 0)
+    given = bursts(steps, samples, reader, memory=16 << 20, requests=1)
+    first = next(given)
+    for place, row in enumerate(first.rows):
+        assert np.array_equal(first.span(place), expected(samples, row))
+    assert max(stop - start for _, start, stop in reader.reads[:40]) < 5 * 4096  # neighbours come together
+    rest = [row for burst in given for row in burst.rows.tolist()]
+    assert sorted(first.rows.tolist() + rest) == list(range(20_000 // 64 * 64)) or len(set(rest)) == len(rest)
+    assert sum(stop - start for _, start, stop in reader.reads) <= 1.05 * int(samples.length.sum())

@@ -250,7 +250,7 @@ def test_content_that_does_not_decode_names_the_sample(view: View) -> None:
 
 def test_threads_end_with_a_half_read_epoch(view: View) -> None:
     before = threading.active_count()
-    loader = ropeway.StreamingLoader(view, 4, order=ropeway.Sequential(), memory=4)  # no room to make it all ahead
+    loader = ropeway.StreamingLoader(view, 4, order=ropeway.Sequential(), memory=1024)  # no room to make it all ahead
     iteration = iter(loader)
     next(iteration)
     assert threading.active_count() > before

@@ -8,6 +8,7 @@ import pytest
 
 import packed
 import ropeway
+import ropeway.budget
 from ropeway.errors import UsageError
 from ropeway.stores import open_store
 
@@ -73,6 +74,9 @@ def test_an_order_that_would_not_fit_is_refused_with_the_numbers(store: str) -> 
         UsageError, match=r"keeps .* bytes open on this rank, memory=4,194,304 leaves 3,145,728 .* give memory="
     ):
         next(iter(loader))
+    budget = ropeway.Budget(ropeway.budget.content_bytes("x"), 8 * MIB)
+    with pytest.raises(UsageError, match="bytes open on this rank"):
+        next(iter(ropeway.StreamingLoader(view, budget, memory=4 * MIB)))
     wide = ropeway.StreamingLoader(view, 16, memory=64 * MIB, order=ropeway.Shuffled(lanes=8, open_bytes=40 * MIB))
     assert len(next(iter(wide))["x"]) == 16
 
@@ -90,3 +94,10 @@ def test_mapped_shards_are_not_held(tmp_path: Path) -> None:
     count, added = map(int, done.stdout.split())
     assert count == 640
     assert added <= 40 * MIB
+
+
+@pytest.mark.parametrize("options", [{"memory": 0}, {"memory": -5}, {"threads": -1}, {"requests": 0}])
+def test_what_no_loader_can_do_with_is_refused(store: str, options: dict[str, int]) -> None:
+    [(name, value)] = options.items()
+    with pytest.raises(UsageError, match=f"{name} is at least .*, not {value}"):
+        ropeway.StreamingLoader(ropeway.connect(store).query(), 16, **options)  # type: ignore[arg-type]

@@ -55,7 +55,7 @@ def test_stages_add_up_to_no_more_than_the_time_it_took(view: View) -> None:
     loader = ropeway.StreamingLoader(view, 10)
     list(loader)
     stats = loader.stats()
-    assert set(stats.stages) == {"fetch", "move", "decode", "collate", "device"}
+    assert set(stats.stages) == {"plan", "fetch", "move", "decode", "collate", "device"}
     assert 0 < sum(stats.stages.values()) <= stats.elapsed * 1.01
     assert stats.unchecked == stats.bad == 0
 

@@ -62,7 +62,15 @@ def test_slabs_are_bits_of_the_whole_and_little_else_is_read(view: View, read: l
         for key, x in zip(batch["__key__"], batch["x"], strict=True):
             assert torch.equal(x, expected[key][3:7])
     assert sum(read) <= N * (WHOLE // 10 + 4096)
-    assert loader.stats().unchecked == N
+    stats = loader.stats()
+    assert (stats.unchecked, stats.bytes) == (N, sum(read))
+
+
+def test_only_what_was_given_counts(view: View) -> None:
+    loader = ropeway.StreamingLoader(view, 10, parts={"x": ropeway.Slab(3, 7)})
+    begun = iter(loader)
+    next(begun)
+    assert loader.stats().unchecked == loader.stats().samples == 10
 
 
 def test_beside_a_whole_part_the_sample_is_read_and_checked_once(view: View, read: list[int]) -> None:

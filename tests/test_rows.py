@@ -124,3 +124,47 @@ def test_batches_are_the_callers_own(url: str) -> None:
         batch["x"] += 1000  # nothing is shared with shards, buffers or other batches
     assert sorted({int(x) - 1000 for batch in kept for x in batch["x"].flatten()}) == list(range(30))
     assert {int(x) for batch in ropeway.StreamingLoader(view, 5) for x in batch["x"].flatten()} == set(range(30))
+
+
+def test_what_follows_an_array_in_its_content_is_no_part_of_it(url: str) -> None:
+    arrays = [np.full(SHAPE, number, np.int16) for number in range(20)]
+    found = values(published(url, [npy(array) + b"\x07\x07" for array in arrays], SHAPE))
+    for number, array in enumerate(arrays):
+        assert torch.equal(found[f"k{number:04d}"], torch.from_numpy(array))
+
+
+def test_bytes_of_the_right_number_are_no_array(url: str) -> None:
+    view = published(url, [bytes(4 * 6 * 2)] * 20, SHAPE)
+    with pytest.raises(FormatError, match="not an npy file"):
+        list(ropeway.StreamingLoader(view, 5))
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (256, 128)])
+def test_arrays_of_which_none_is_moved(url: str, shape: tuple[int, ...]) -> None:
+    arrays = [np.random.default_rng(number).integers(-9, 9, shape).astype(np.int16) for number in range(20)]
+    found = values(published(url, [npy(np.asfortranarray(array)) for array in arrays], shape))
+    for number, array in enumerate(arrays):
+        assert torch.equal(found[f"k{number:04d}"], torch.from_numpy(array))
+
+
+def test_a_batch_of_nothing_but_bad_arrays_is_left_to_the_policy(url: str) -> None:
+    contents: list[bytes | None] = [npy(np.zeros((200, 100), np.int16)) for _ in range(20)]
+    contents[:8] = [b"broken" * 9000] * 8
+    view = published(url, contents, (200, 100))
+    with pytest.raises(FormatError, match="not an npy file"):
+        list(ropeway.StreamingLoader(view, 4, order=ropeway.Sequential()))
+    loader = ropeway.StreamingLoader(view, 4, order=ropeway.Sequential(), on_bad=ropeway.substitute(limit=8))
+    assert all((batch["x"] == 0).all() for batch in loader)
+    assert len(loader.bad) == 8
+
+
+def test_samples_without_elements_are_samples(url: str) -> None:
+    found = values(published(url, [npy(np.zeros((0, 5), np.int16))] * 9, (0, 5)))
+    assert {tuple(x.shape) for x in found.values()} == {(0, 5)}
+
+
+def test_an_empty_shard_file_is_named(tmp_path: Path) -> None:
+    view = published(str(tmp_path), [npy(np.zeros(SHAPE, np.int16))] * 9, SHAPE)
+    (tmp_path / "d/0123456789ab/train-000000.tar").write_bytes(b"")
+    with pytest.raises(FormatError, match=r"shard has 0 bytes, the index has samples up to .*train-000000"):
+        list(ropeway.StreamingLoader(view, 5))

@@ -56,7 +56,9 @@ def test_it_counts_what_a_run_reads() -> None:
     for said in simulate.reads(view, order, 32, 4, seed=3, memory=MEMORY):
         reader = Counting()
         steps = Batching(32, World(said.rank, 4), "drop").steps(order.epoch(view, 3, 0), 0)
-        bursts = Fetched(view, reader, memory=MEMORY, tuning=Tuning(MAX_REQUEST, 2)).bursts(grouped(steps, view.length))
+        bursts = Fetched(view, reader, memory=MEMORY, look=1 << 20, tuning=Tuning(MAX_REQUEST, 2)).bursts(
+            grouped(steps, view.length)
+        )
         given = sum(int(burst.lengths.sum()) for burst in bursts)
         assert (said.read, said.delivered) == (reader.bytes, given)
 

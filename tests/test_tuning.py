@@ -2,12 +2,11 @@
 
 from math import ceil
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ropeway.plan import MAX_REQUEST
-from ropeway.tuning import MIN_REQUEST, MOST, OBJECT_STORE, Network, Tuning, probe, suggest
+from ropeway.tuning import MIN_REQUEST, MOST, OBJECT_STORE, Network, Tuning, suggest
 
 GIB = 1 << 30
 
@@ -52,27 +51,3 @@ def test_distance_takes_more_requests(size: int, network: Network, factor: float
     further = Network(network.latency * factor, network.stream, network.bandwidth)
     near = suggest(size, memory=GIB, network=network)
     assert suggest(size, memory=GIB, network=further).requests >= near.requests
-
-
-class Clocked:
-    """A reader that takes 10 ms to answer and a second for 100 MB; connecting takes a second."""
-
-    def __init__(self) -> None:
-        self.now, self.connected = 0.0, False
-
-    def read(self, shard: int, start: int, stop: int) -> memoryview:
-        self.now += (0 if self.connected else 1) + 0.01 + (stop - start) / 100e6
-        self.connected = True
-        return memoryview(bytes(stop - start))
-
-    def map(self, shard: int) -> memoryview | None:
-        return None
-
-
-@pytest.mark.parametrize("size", [8 << 20, 1 << 20])
-def test_a_network_is_measured_by_three_reads(size: int) -> None:
-    reader = Clocked()
-    network = probe(reader, 0, size, bandwidth=1e9, clock=lambda: reader.now)
-    assert abs(network.latency - 0.01) < 1e-4
-    assert abs(network.stream / 100e6 - 1) < 1e-3
-    assert network.bandwidth == 1e9

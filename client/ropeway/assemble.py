@@ -1,6 +1,6 @@
 """Makes the parts of a burst: checks its bytes, moves or decodes them, replaces the bad ones."""
 
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate, chain
@@ -16,7 +16,7 @@ from ropeway.checksum import crc32c
 from ropeway.errors import ChecksumError, FormatError
 from ropeway.fetch import Burst
 from ropeway.parts import PartReader
-from ropeway.rows import Movers, Pieces, Rows
+from ropeway.rows import Crew, Pieces, Rows
 from ropeway.samples import Array, Bytes, Ints, Samples
 from ropeway.shard_bytes import ShardBytes
 from ropeway.shard_file import ShardFile
@@ -40,7 +40,8 @@ class Parts:
         addresses: int64 (n,), where each sample's bytes begin in memory, where any part is moved.
         columns: by part name.
         bad: place → what is wrong with the sample there.
-        pending: decoding under way.
+        taken: int64 (n,), bytes that were read of each sample beside its span.
+        decoding, reading: under way; the latter waits for bits of samples.
     """
 
     burst: Burst
@@ -48,7 +49,12 @@ class Parts:
     addresses: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     columns: dict[str, Column] = field(default_factory=dict)
     bad: dict[int, FormatError] = field(default_factory=dict)
-    pending: list[Future[None]] = field(default_factory=list)
+    taken: Ints = field(init=False)
+    decoding: list[Future[None]] = field(default_factory=list)
+    reading: list[Future[None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.taken = np.zeros(len(self.rows), np.int64)
 
 
 class Assembler:
@@ -75,8 +81,8 @@ class Assembler:
         self._incomplete = [part.part.name for part in parts if (table.parts[part.part.name][0] < 0).any()]
         self.checks = wanted is table and not all(part.partial for part in parts)
 
-    def begin(self, burst: Burst, movers: Movers, decoders: Executor) -> Parts:
-        """Check a burst and move or decode what is quick; what is not is left to the threads that decode."""
+    def move(self, burst: Burst, movers: Crew) -> Parts:
+        """Check a burst, and copy what is only copied."""
         made = Parts(burst, burst.rows)
         if self.checks:
             self._check(made, movers)
@@ -85,13 +91,17 @@ class Assembler:
         for part in self._parts:
             if part.moved:
                 made.columns[part.part.name] = self._move(part, made, movers)
-            else:
-                self._decode(part, made, decoders, movers.threads)
         return made
+
+    def decode(self, made: Parts, decoders: Crew, readers: Crew) -> None:
+        """Decode what is quick. What is not is left to the decoders, and what has to be read first to the readers."""
+        for part in self._parts:
+            if not part.moved:
+                self._decode(part, made, readers if part.partial and not self.checks else decoders)
 
     def finish(self, made: Parts) -> tuple[Ints, dict[str, Any]]:
         """The rows given, stand-ins included, and the parts of all of them, `__present__` among them."""
-        for future in made.pending:
+        for future in made.decoding:
             future.result()
         if made.bad:
             made.rows = made.rows.copy()
@@ -106,7 +116,7 @@ class Assembler:
             columns["__present__"] = {name: self._table.parts[name][0][made.rows] >= 0 for name in self._incomplete}
         return made.rows, columns
 
-    def _check(self, made: Parts, movers: Movers) -> None:
+    def _check(self, made: Parts, movers: Crew) -> None:
         """Compare checksums, where nobody has before."""
         burst, rows = made.burst, made.rows
         places = np.arange(len(rows)) if self._once is None else np.flatnonzero(~self._once[rows])
@@ -150,7 +160,7 @@ class Assembler:
         burst.put(place, again)
         return True
 
-    def _move(self, part: PartReader, made: Parts, movers: Movers) -> Column:
+    def _move(self, part: PartReader, made: Parts, movers: Crew) -> Column:
         """A part whose bytes are copied as they are; what does not look like the others is decoded."""
         name, rows = part.part.name, made.rows
         offsets, lengths = (column[rows] for column in self._table.parts[name])
@@ -164,7 +174,7 @@ class Assembler:
         self._fill(part, made, column, others.tolist())
         return column
 
-    def _decode(self, part: PartReader, made: Parts, executor: Executor, threads: int) -> None:
+    def _decode(self, part: PartReader, made: Parts, crew: Crew) -> None:
         """A part that is decoded sample by sample, in several threads if it is worth it."""
         count = len(made.rows)
         name, fixed = part.part.name, part.fixed
@@ -180,8 +190,9 @@ class Assembler:
             self._fill(part, made, column, mine)
 
         if part.heavy:
-            pieces = np.array_split(places, min(len(places), threads * TASKS) or 1)
-            made.pending += [executor.submit(some, piece.tolist()) for piece in pieces]
+            pieces = np.array_split(places, min(len(places), crew.threads * TASKS) or 1)
+            futures = [crew.executor.submit(some, piece.tolist()) for piece in pieces]
+            (made.reading if part.partial and not self.checks else made.decoding).extend(futures)
         else:
             some(places.tolist())
 
@@ -204,7 +215,11 @@ class Assembler:
         row = int(made.rows[place])
         offsets, lengths = self._table.parts[part.part.name]
         shard, offset, length = int(self._table.shard[row]), int(offsets[row]), int(lengths[row])
-        return part.read_file(ShardFile.within(self._reader, shard, offset, length))
+        file = ShardFile.within(self._reader, shard, offset, length)
+        try:
+            return part.read_file(file)
+        finally:
+            made.taken[place] += file.taken
 
     def _content(self, part: PartReader, made: Parts, place: int) -> tuple[Bytes, Bytes]:
         """A sample's span and the part's content in it."""

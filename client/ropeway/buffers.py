@@ -8,6 +8,7 @@ indexing it by addresses is a gather of any rows from any buffers, in one call a
 import ctypes
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any
@@ -123,6 +124,7 @@ class Pool:
         try:
             memory = self._idle.setdefault(whole, []).pop()
         except IndexError:
+            self._make_room(whole)
             memory = self._make(whole)
         lease: Any = (ctypes.c_ubyte * whole).from_buffer(memory.data)
         self._lent[id(lease)] = weakref.ref(lease, partial(self._back, id(lease))), memory
@@ -131,7 +133,14 @@ class Pool:
     @property
     def idle(self) -> int:
         """Bytes of the buffers that nobody uses."""
-        return sum(size * len(buffers) for size, buffers in self._idle.items())
+        return sum(size * len(buffers) for size, buffers in list(self._idle.items()))
+
+    def _make_room(self, size: int) -> None:
+        """Let idle buffers of other sizes go, so that they and a new one stay within what is kept."""
+        for other, buffers in list(self._idle.items()):
+            while buffers and self.idle + size > self._keep:
+                with suppress(IndexError):  # another thread was faster
+                    self._idle[other].pop()
 
     def _back(self, number: int, _: object) -> None:
         """Runs wherever the last reference is dropped, in the midst of anything: so it takes no lock."""

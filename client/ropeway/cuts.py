@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from ropeway.errors import StateError
-from ropeway.order import Order
+from ropeway.order import Appetite, Order
 from ropeway.samples import Ints
 from ropeway.state import State, from_json
 from ropeway.steps import Step, Tail
@@ -54,6 +54,10 @@ class Cutter(Protocol):
 
     def cuts(self, seed: int, epoch: int, position: int) -> Iterator[Cut]:
         """An epoch's batches; those before a position may be left out."""
+        ...
+
+    def appetite(self, world_size: int) -> Appetite:
+        """What it asks of each rank's loader, where shards are read by range."""
         ...
 
 
@@ -101,7 +105,8 @@ class CutJob:
         self, seed: int, epoch: int, position: int, *, offset: int = 0, stride: int = 1
     ) -> Iterator[list[Delivery]]:
         steps = self._steps(seed, epoch, position, offset, stride)
-        return self.streams.of(self.view).deliveries(steps, masked=self.tail == "pad")
+        appetite = self.cutter.appetite(self.world.size)
+        return self.streams.of(self.view).deliveries(steps, masked=self.tail == "pad", appetite=appetite)
 
     @cached_property
     def _digest(self) -> str:

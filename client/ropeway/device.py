@@ -117,7 +117,7 @@ def _tensor(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         writable = value if value.flags.writeable else value.copy()
         native = writable if writable.dtype.isnative else writable.astype(writable.dtype.newbyteorder("="))
-        return torch.from_numpy(native)
+        return torch.from_numpy(native) if native.dtype.kind in "biufc" else native  # arrays of text stay as they are
     if isinstance(value, nvjpeg.Encoded):
         raise UsageError("JPEGs left to the GPU, but the tensors go elsewhere: give device='cuda'")
     if isinstance(value, Ragged):

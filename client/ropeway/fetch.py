@@ -14,8 +14,8 @@ import numpy as np
 
 from ropeway import plan
 from ropeway.buffers import address
-from ropeway.errors import FormatError
-from ropeway.order import OPEN_BYTES, SMALL_BYTES
+from ropeway.errors import FormatError, StoreError
+from ropeway.order import SMALL_BYTES
 from ropeway.samples import Bytes, Ints, Samples
 from ropeway.shard_bytes import ShardBytes
 from ropeway.steps import Step
@@ -25,9 +25,12 @@ BURST_BYTES = 8 << 20
 BURST_STEPS = 64
 """A burst has as many steps as stay within both. The first ones are smaller: nobody waits for a burst to begin."""
 
-GROUP_BYTES = SMALL_BYTES
-"""Ranges are planned for at least so many bytes at a time, so that neighbours find each other; in a view that fits into
-memory, for the whole epoch."""
+GROUP_BYTES, WHOLE = SMALL_BYTES, 1 << 19
+"""Ranges are planned for at least so many bytes at a time, so that neighbours find each other; for the whole epoch in a
+view of up to so many samples that fits into memory."""
+
+SCANNED = 1 << 15
+"""Samples that are sorted by window together."""
 
 EARLY_BYTES, EARLY = 768 << 20, 32
 """The first burst's samples are read by themselves where the ranges they lie in are so large, and so many times their
@@ -134,8 +137,8 @@ class Mapped:
 
     def _map(self, shard: int) -> None:
         content = self._reader.map(shard)
-        if content is None:  # an adopted shard that lies elsewhere
-            content = self._reader.read(shard, 0, self._table.shards[shard].bytes)
+        if content is None:
+            raise StoreError("not a local file, though others in its place are", shard=self._table.shards[shard].path)
         _check_size(self._table, shard, len(content))
         self._shards[shard] = np.frombuffer(content, np.uint8)
         self._is_mapped[shard] = True
@@ -161,16 +164,26 @@ class Fetched:
         table: the view's samples; `offset` and `length` say what of each is wanted.
         reader: access to their bytes.
         memory: bytes of ranges that may be held or under way; only what a burst itself needs may go beyond.
+        look: samples that are looked ahead, to know a window's before its ranges are planned.
         tuning: ranges read at once, and bytes of one.
     """
 
-    def __init__(self, table: Samples, reader: ShardBytes, *, memory: int, tuning: Tuning) -> None:
-        self._table, self._reader, self._memory, self._tuning = table, reader, memory, tuning
+    def __init__(self, table: Samples, reader: ShardBytes, *, memory: int, look: int, tuning: Tuning) -> None:
+        self._table, self._reader = table, reader
+        self._memory, self._look, self._tuning = memory, look, tuning
 
     def bursts(self, groups: Iterable[Group]) -> Iterator[Burst]:
         pool = ThreadPoolExecutor(self._tuning.requests, thread_name_prefix="ropeway-fetch")
         try:
-            yield from _Fetcher(groups, self._table, self._reader, self._memory, self._tuning.part, pool).run()
+            yield from _Fetcher(
+                groups,
+                self._table,
+                self._reader,
+                memory=self._memory,
+                look=self._look,
+                part=self._tuning.part,
+                pool=pool,
+            ).run()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -188,15 +201,26 @@ class _Fetcher:
     """Three pointers into the rank's steps: scanned (its windows are known), planned (its ranges are), handed out."""
 
     def __init__(
-        self, groups: Iterable[Group], table: Samples, reader: ShardBytes, memory: int, part: int, pool: Executor
+        self,
+        groups: Iterable[Group],
+        table: Samples,
+        reader: ShardBytes,
+        *,
+        memory: int,
+        look: int,
+        part: int,
+        pool: Executor,
     ) -> None:
         self._groups, self._table, self._reader = iter(groups), table, reader
         self._memory, self._part, self._pool = memory, part, pool
         total = int(table.length.sum())
-        self._group = total if total <= memory else GROUP_BYTES
-        self._scanned: deque[tuple[list[Step], Ints, set[int]]] = deque()
-        self._scanned_bytes = self._scanned_samples = 0
+        whole = total <= memory and len(table) <= WHOLE
+        self._group = total if whole else min(GROUP_BYTES, memory)
+        self._look = look
+        self._scanned: deque[tuple[Group, int]] = deque()
+        self._seen = self._passed = 0
         self._windows: dict[int, list[tuple[Ints, Ints]]] = {}
+        self._begun: deque[tuple[int, int]] = deque()
         self._planned: deque[Group] = deque()
         self._range_of = np.full(len(table), -1, np.int64)
         self._ranges: dict[int, _Range] = {}
@@ -218,22 +242,25 @@ class _Fetcher:
             begun = True
 
     def _scan(self) -> bool:
-        """Look one group further, and note its rows by window, with how early each comes up."""
-        group = next(self._groups, None)
-        if group is None:
+        """Look some groups further, and note their rows by window, with how early each comes up."""
+        rows, windows, first = list[Ints](), list[Ints](), self._seen
+        while self._seen - first < SCANNED and (group := next(self._groups, None)) is not None:
+            rows.append(group[1])
+            windows += [step.windows for step in group[0]]
+            self._seen += len(group[1])
+            self._scanned.append((group, self._seen))
+        if not rows:
             return False
-        steps, rows = group
-        windows = np.concatenate([step.windows for step in steps])
-        order = np.argsort(windows, kind="stable")
-        names, firsts = np.unique(windows[order], return_index=True)
-        turns = self._scanned_samples + order
-        for window, mine, when in zip(
-            names.tolist(), np.split(rows[order], firsts)[1:], np.split(turns, firsts)[1:], strict=True
-        ):
-            self._windows.setdefault(window, []).append((mine, when))
-        self._scanned.append((steps, rows, set(names.tolist())))
-        self._scanned_bytes += int(self._table.length[rows].sum())
-        self._scanned_samples += len(rows)
+        together = np.concatenate(windows)
+        order = np.argsort(together, kind="stable")
+        names, firsts = np.unique(together[order], return_index=True)
+        mine, turns = np.split(np.concatenate(rows)[order], firsts)[1:], np.split(first + order, firsts)[1:]
+        begun = []
+        for window, some, when in zip(names.tolist(), mine, turns, strict=True):
+            if window not in self._windows:
+                begun.append((int(when[0]), window))
+            self._windows.setdefault(window, []).append((some, when))
+        self._begun.extend(sorted(begun))
         return True
 
     def _plan(self) -> bool:
@@ -241,17 +268,16 @@ class _Fetcher:
         fresh: list[tuple[Ints, Ints]] = []
         size = 0
         while size < self._group:
-            while self._scanned_bytes < OPEN_BYTES and self._scan():
+            while self._seen - self._passed < self._look and self._scan():
                 pass
             if not self._scanned:
                 break
-            steps, rows, windows = self._scanned.popleft()
-            self._scanned_bytes -= int(self._table.length[rows].sum())
-            for window in windows & self._windows.keys():
-                pieces = self._windows.pop(window)
+            group, self._passed = self._scanned.popleft()
+            while self._begun and self._begun[0][0] < self._passed:
+                pieces = self._windows.pop(self._begun.popleft()[1])
                 fresh += pieces
                 size += sum(int(self._table.length[mine].sum()) for mine, _ in pieces)
-            self._planned.append((steps, rows))
+            self._planned.append(group)
         if not fresh:
             return bool(self._scanned)
         self._add(np.concatenate([rows for rows, _ in fresh]), np.concatenate([turns for _, turns in fresh]))

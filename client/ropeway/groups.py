@@ -12,7 +12,7 @@ import numpy as np
 
 from ropeway.cuts import Cut
 from ropeway.errors import UsageError
-from ropeway.order import Order, Sequential, fold, keyed
+from ropeway.order import Appetite, Order, Sequential, fold, keyed
 from ropeway.samples import Ints
 from ropeway.view import View
 
@@ -71,6 +71,10 @@ class GroupCutter:
         hashed = hashlib.sha256(repr(("groups", 1, self.rule.count, self.shuffled)).encode())
         hashed.update(self.rows.astype("<i8").tobytes() + self.starts.astype("<i8").tobytes())
         return hashed.hexdigest()[:12]
+
+    def appetite(self, world_size: int) -> Appetite:
+        """Nothing is held: a group's samples are read for themselves."""
+        return Appetite()
 
     def cuts(self, seed: int, epoch: int, position: int) -> Iterator[Cut]:
         numbers = np.arange(len(self.starts) - 1)

@@ -62,6 +62,7 @@ class StreamingLoader:
         memory: bytes that the loader may hold: ranges of shards under way or not yet used up (shards that are local
             files are mapped instead), and batches made ahead.
         requests: range requests at once; by default as many as the view's ranges want (`ropeway.tuning.suggest`).
+        request_bytes: of one range request, at most; by default up to 8 MiB.
         cache: a `ropeway.DiskCache`, where ranges of shards that are not local files are kept for later epochs.
 
     Raises:
@@ -87,18 +88,15 @@ class StreamingLoader:
         threads: int | None = None,
         memory: int = MEMORY,
         requests: int | None = None,
+        request_bytes: int | None = None,
         cache: DiskCache | None = None,
     ) -> None:
         self._bad = BadSamples(on_bad)
+        threads = os.cpu_count() or 1 if threads is None else threads
         wanted = Wanted.asked(
-            parts,
-            decoders,
-            ragged,
-            threads=threads or os.cpu_count() or 1,
-            memory=memory,
-            requests=requests,
+            parts, decoders, ragged, threads=threads, memory=memory, requests=requests, request_bytes=request_bytes,
             cache=cache,
-        )
+        )  # fmt: skip
         self._streams = Streams(wanted, self._bad)
         self._job = plan_job(
             view, batch_size, global_batch_size, order=order or Shuffled(), tail=tail, streams=self._streams, rank=rank,
@@ -128,7 +126,7 @@ class StreamingLoader:
         ):
             self._position = delivery.position
             batch = self._target.receive(sent)
-            self._meter.delivered(delivery.samples, delivery.bytes, perf_counter() - waiting)
+            self._meter.delivered(delivery.samples, delivery.bytes, delivery.unchecked, perf_counter() - waiting)
             self._tell()
             del delivery, sent
             yield batch
@@ -193,7 +191,6 @@ class StreamingLoader:
         streams, cache = self._streams, self._streams.wanted.cache
         return self._meter.stats(
             bad=len(self._bad.report()),
-            unchecked=streams.unchecked,
             stages=streams.stages,
             traffic=streams.traffic(),
             cache=None if cache is None else cache.counters(),

@@ -12,6 +12,7 @@ from ropeway.ranges import Counts
 T = TypeVar("T")
 
 _ADVICE: Mapping[str, str] = {
+    "plan": "working out the order: larger batches cost less of it",
     "fetch": "the store: more requests= or memory= may help, and a ropeway.DiskCache from the second epoch on",
     "move": "memory: checksums and copies; there is little to gain but by reading fewer parts",
     "decode": "decoding: more threads= or cores, or smaller pictures with ropeway.Image(size)",
@@ -91,15 +92,25 @@ class Stages:
 
     def __init__(self) -> None:
         self.seconds = dict.fromkeys(_ADVICE, 0.0)
+        self._open: list[str] = []
+        self._since = 0.0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """What runs inside counts for a stage."""
-        began = perf_counter()
+        """What runs inside counts for a stage, but for what runs inside another one therein."""
+        self._tick()
+        self._open.append(name)
         try:
             yield
         finally:
-            self.seconds[name] += perf_counter() - began
+            self._tick()
+            self._open.pop()
+
+    def _tick(self) -> None:
+        now = perf_counter()
+        if self._open:
+            self.seconds[self._open[-1]] += now - self._since
+        self._since = now
 
     def timed(self, name: str, source: Iterator[T]) -> Iterator[T]:
         """The same items; what it takes to get each counts for a stage."""
@@ -118,6 +129,7 @@ class Meter:
     samples: int = 0
     batches: int = 0
     bytes: int = 0
+    unchecked: int = 0
     wait: float = 0.0
     elapsed: float = 0.0
     _since: float = field(default_factory=perf_counter)
@@ -126,19 +138,20 @@ class Meter:
         """An epoch is begun."""
         self._since = perf_counter()
 
-    def delivered(self, samples: int, size: int, wait: float) -> None:
+    def delivered(self, samples: int, size: int, unchecked: int, wait: float) -> None:
         """A batch was given after so many seconds of waiting."""
         now = perf_counter()
         self.samples += samples
+        self.unchecked += unchecked
         self.batches += 1
         self.bytes += size
         self.wait += wait
         self.elapsed += now - self._since
         self._since = now
 
-    def stats(self, *, bad: int, unchecked: int, stages: Stages, traffic: Counts, cache: CacheCounts | None) -> Stats:
+    def stats(self, *, bad: int, stages: Stages, traffic: Counts, cache: CacheCounts | None) -> Stats:
         """The counts so far."""
         return Stats(
             samples=self.samples, batches=self.batches, bytes=self.bytes, wait=self.wait, elapsed=self.elapsed, bad=bad,
-            unchecked=unchecked, stages=dict(stages.seconds), traffic=traffic, cache=cache,
+            unchecked=self.unchecked, stages=dict(stages.seconds), traffic=traffic, cache=cache,
         )  # fmt: skip

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 
@@ -55,15 +55,15 @@ class MixJob:
     def deliveries(
         self, seed: int, epoch: int, position: int, *, offset: int = 0, stride: int = 1
     ) -> Iterator[list[Delivery]]:
-        batch, per_source = self.batching.global_batch, self.mix.batches == "per-source"
-        first = epoch * self._steps_per_epoch + position // batch
+        whole, per_source = self.batching.global_batch, self.mix.batches == "per-source"
+        first = epoch * self._steps_per_epoch + position // whole
         wanted = range(first + offset, (epoch + 1) * self._steps_per_epoch, stride)
-        share, size = len(self.mix.sources), self.batching.world.size
+        share, world_size = len(self.mix.sources), self.batching.world.size
         streams = [
             self.streams.of(view, share=share).deliveries(
                 self._steps(number, view, seed, first, wanted),
                 masked=False,
-                appetite=self.order.appetite(view.table(), size),
+                appetite=self.order.appetite(view.table(), world_size),
             )
             for number, view in enumerate(self.mix.sources.values())
         ]
@@ -71,17 +71,19 @@ class MixJob:
         names = list(self.mix.sources)
         try:
             for step in wanted:
-                after = (step + 1 - epoch * self._steps_per_epoch) * batch
+                after = (step + 1 - epoch * self._steps_per_epoch) * whole
                 if per_source:
                     turn = self.mix.source_at(seed, step)
                     delivery = next(sources[turn])
                     labelled = {**delivery.batch, "__source__": names[turn]}
-                    yield [Delivery(after, labelled, delivery.samples, delivery.bytes)]
+                    yield [replace(delivery, position=after, batch=labelled)]
                 else:
                     given = {name: next(source) for name, source in zip(names, sources, strict=True)}
                     samples = sum(delivery.samples for delivery in given.values())
                     size = sum(delivery.bytes for delivery in given.values())
-                    yield [Delivery(after, {name: d.batch for name, d in given.items()}, samples, size)]
+                    unchecked = sum(delivery.unchecked for delivery in given.values())
+                    batch = {name: delivery.batch for name, delivery in given.items()}
+                    yield [Delivery(after, batch, samples, size, unchecked)]
         finally:
             for stream in streams:
                 stream.close()  # type: ignore[attr-defined]

@@ -191,7 +191,8 @@ class Shuffled:
     def appetite(self, table: Samples, world_size: int) -> Appetite:
         lanes = self.lanes // int(np.gcd(self.lanes, world_size))
         size, block = int(table.length.sum()), self.block_size(table)
-        return Appetite(min(size // world_size, lanes * self.window * block), block if size > SMALL_BYTES else size)
+        rest = max(0, block - size // max(1, len(table)))  # of an open block, when its first sample is taken
+        return Appetite(min(size // world_size, lanes * self.window * rest), block if size > SMALL_BYTES else size)
 
     def block_size(self, table: Samples) -> int:
         """Bytes of a block in this view."""

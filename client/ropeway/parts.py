@@ -75,7 +75,7 @@ class PartReader:
     @property
     def moved(self) -> bool:
         """Whether values are npy arrays that need no decoder: their bytes are moved as they are."""
-        return self.decoder is decode.DECODERS["npy"] and self.fixed is not None
+        return self.decoder is decode.DECODERS["npy"] and self.fixed is not None and self.fixed.size > 0
 
     @property
     def partial(self) -> bool:
@@ -142,7 +142,7 @@ class PartReader:
 
     def together(self, values: list[Any]) -> Any:
         """The values of one batch that have no declared shape: collated as told, else the list."""
-        return values if self.collate is None else self.collate(values, self.part)
+        return self.collate(values, self.part) if self.collate is not None and values else values
 
 
 def _fixed(part: Part) -> Fixed | None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from ropeway import buffers
 from ropeway.buffers import Pool
-from ropeway.decode import decode_npy
+from ropeway.decoders.arrays import npy_layout
 from ropeway.parts import Fixed
 from ropeway.samples import Array, Ints
 
@@ -22,9 +23,13 @@ WORTH = 4 << 20
 """Bytes from which on copying is shared between threads: less is done before another thread wakes up."""
 
 
+TRIES = 64
+"""Contents that are looked at for a header to go by."""
+
+
 @dataclass(frozen=True, slots=True)
-class Movers:
-    """Threads that copy: the caller's own, and those of an executor."""
+class Crew:
+    """Threads that share work: those of an executor, and the caller's own."""
 
     executor: Executor
     threads: int
@@ -63,9 +68,10 @@ class Rows:
     def __init__(self, fixed: Fixed) -> None:
         self._fixed = fixed
         self._header: Array | None = None
+        self._tries = 0
 
     def take(
-        self, contents: Ints, lengths: Ints, cuts: list[int], pool: Pool, movers: Movers
+        self, contents: Ints, lengths: Ints, cuts: list[int], pool: Pool, movers: Crew
     ) -> tuple[Array | Pieces, Ints]:
         """Arrays that are moved, and which are not.
 
@@ -85,35 +91,36 @@ class Rows:
         present = contents >= 0
         if self._header is None:
             self._learn(contents[present], lengths[present])
-        like = present & (lengths == len(self._model) + self._fixed.size)
+        header = self._header
+        if header is None:
+            return np.zeros((len(contents), *self._fixed.shape), self._fixed.dtype), np.flatnonzero(present)
+        like = present & (lengths == len(header) + self._fixed.size)
         if like.any():
-            heads = buffers.gather(contents[like], len(self._model))
-            like[like] = (heads == self._model).all(axis=1)
+            like[like] = (buffers.gather(contents[like], len(header)) == header).all(axis=1)
         if like.all():
-            return self._moved(contents + len(self._model), cuts, pool, movers), np.empty(0, np.int64)
+            return self._moved(contents + len(header), cuts, pool, movers), np.empty(0, np.int64)
         together = np.zeros((len(contents), *self._fixed.shape), self._fixed.dtype)
-        together[like] = self._moved(contents[like] + len(self._model), [0], pool, movers)
+        if like.any():
+            together[like] = self._moved(contents[like] + len(header), [0], pool, movers)
         return together, np.flatnonzero(present & ~like)
 
-    @property
-    def _model(self) -> Array:
-        return np.empty(0, np.uint8) if self._header is None else self._header
-
     def _learn(self, contents: Ints, lengths: Ints) -> None:
-        """Take the first fitting header for the model."""
+        """Take the first fitting header for the model; after many that do not fit, no more are looked at."""
         for content, length in zip(contents.tolist(), lengths.tolist(), strict=True):
-            if not 0 < length - self._fixed.size <= buffers.GATHERED:
-                continue
+            if self._tries == TRIES:
+                return
+            self._tries += 1
             whole = buffers.copied(content, length)
             try:
-                array = decode_npy(whole.data)
+                layout = npy_layout(BytesIO(whole.data))
             except ValueError:
                 continue
-            if (array.shape, array.dtype) == (self._fixed.shape, self._fixed.dtype) and array.flags.c_contiguous:
-                self._header = whole[: length - self._fixed.size]
+            found = layout.shape, layout.dtype, layout.offset + layout.size, layout.fortran
+            if found == (self._fixed.shape, self._fixed.dtype, length, False) and layout.offset <= buffers.GATHERED:
+                self._header = whole[: layout.offset]
                 return
 
-    def _moved(self, sources: Ints, cuts: list[int], pool: Pool, movers: Movers) -> Array | Pieces:
+    def _moved(self, sources: Ints, cuts: list[int], pool: Pool, movers: Crew) -> Array | Pieces:
         count, size = len(sources), self._fixed.size
         share = count if count * size < WORTH else -(-count // movers.threads)
         if size > buffers.GATHERED or pool.pinned:
@@ -125,14 +132,14 @@ class Rows:
                     for first, stop in pairwise(bounds)
                 ]
             )
-            return self._shaped(flat)
+            return self._shaped(flat, count)
         bounds = [*_evenly(cuts, share), count]
         jobs = [partial(buffers.gather, sources[first:stop], size) for first, stop in pairwise(bounds)]
-        arrays = [self._shaped(flat) for flat in movers.run(jobs)]
+        arrays = [self._shaped(flat, len(flat)) for flat in movers.run(jobs)]
         return arrays[0] if len(arrays) == 1 else Pieces(arrays, bounds[:-1])
 
-    def _shaped(self, flat: Array) -> Array:
-        return flat.view(self._fixed.dtype).reshape(-1, *self._fixed.shape)
+    def _shaped(self, flat: Array, count: int) -> Array:
+        return flat.reshape(-1).view(self._fixed.dtype).reshape(count, *self._fixed.shape)
 
 
 def _evenly(cuts: list[int], share: int) -> list[int]:

@@ -66,7 +66,8 @@ class StoreBytes:
         file = place.local_path(path)
         if file is None:
             return None
-        place.stat(path)  # a missing shard is told by the store's own error, with its URL
+        if place.stat(path).size == 0:  # a missing shard is told by the store's own error, with its URL
+            return memoryview(b"")
         with file.open("rb") as handle:
             return memoryview(mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ))
 

@@ -12,11 +12,15 @@ class ShardFile(io.RawIOBase):
     Args:
         fetch: bytes `start` to `stop` of the content.
         size: bytes of the content.
+
+    Attributes:
+        taken: bytes that were read so far.
     """
 
     def __init__(self, fetch: Callable[[int, int], memoryview], size: int) -> None:
         super().__init__()
         self._fetch, self._size, self._at = fetch, size, 0
+        self.taken = 0
 
     @classmethod
     def over(cls, content: memoryview) -> "ShardFile":
@@ -49,7 +53,7 @@ class ShardFile(io.RawIOBase):
         if stop <= self._at:
             return b""
         content = bytes(self._fetch(self._at, stop))
-        self._at = stop
+        self._at, self.taken = stop, self.taken + len(content)
         return content
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]

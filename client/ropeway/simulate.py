@@ -104,7 +104,7 @@ def reads(table: Samples, order: Shuffled, batch: int, world_size: int, *, seed:
     for rank in ranks:
         reader = _Untouched()
         steps = Batching(batch, World(rank, world_size), "drop").steps(epoch, 0)
-        supply = Fetched(table, reader, memory=memory, tuning=Tuning(MAX_REQUEST, 1))
+        supply = Fetched(table, reader, memory=memory, look=1 << 20, tuning=Tuning(MAX_REQUEST, 1))
         bursts = supply.bursts(grouped(steps, table.length))
         delivered = sum(int(burst.lengths.sum()) for burst in bursts)
         found.append(

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -15,17 +16,18 @@ from ropeway.bad import BadSamples
 from ropeway.buffers import Pool
 from ropeway.collate import Padding
 from ropeway.errors import FormatError, UsageError
-from ropeway.fetch import Fetched, Mapped, Nothing, Supply
+from ropeway.fetch import Burst, Fetched, Mapped, Nothing, Supply
+from ropeway.manifest import is_url
 from ropeway.meter import Stages
 from ropeway.order import Appetite
 from ropeway.parts import PartReader
 from ropeway.plan import MAX_GAP
 from ropeway.ranges import Counts
-from ropeway.rows import Movers
+from ropeway.rows import Crew
 from ropeway.samples import Array, Ints, Samples
-from ropeway.shard_bytes import Counting
+from ropeway.shard_bytes import Counting, ShardBytes
 from ropeway.steps import Step
-from ropeway.tuning import suggest
+from ropeway.tuning import MIN_REQUEST, Tuning, suggest
 from ropeway.view import View
 from ropeway.wanted import Wanted
 
@@ -41,12 +43,21 @@ anyway, only they are brought. Checksums are over whole samples: they can't be c
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One batch, how many samples it has, their bytes in the shards, and where the whole world is after it."""
+    """One batch.
+
+    Attributes:
+        position: where the whole world is after it.
+        batch: see `Stream.deliveries`.
+        samples: how many it has; padding counts.
+        bytes: that were brought of them.
+        unchecked: those of them whose checksums were not compared.
+    """
 
     position: int
     batch: Batch
     samples: int
     bytes: int
+    unchecked: int
 
 
 class Streams:
@@ -75,11 +86,6 @@ class Streams:
         """What was asked of stores so far."""
         return sum((stream.traffic() for _, stream in list(self._made.values())), Counts())
 
-    @property
-    def unchecked(self) -> int:
-        """Samples given so far without comparing a checksum."""
-        return sum(stream.unchecked for _, stream in list(self._made.values()))
-
     def of(self, view: View, *, share: int = 1) -> "Stream":
         """The stream of a view; where it is one of several, their number is how many share memory and requests."""
         if id(view) not in self._made:
@@ -106,15 +112,12 @@ class Stream:
             table, self._brought, self._reader, self._parts, streams.bad, streams.pool, once
         )  # fmt: skip
         self._weights = self._brought.length + sum(p.fixed.size for p in self._parts if p.fixed and not p.moved)
-        self.unchecked = 0
 
     def _supplied_near(self) -> Supply | None:
         """Where bytes come from when it is not over a network."""
         if all(part.partial for part in self._parts):
             return Nothing()
-        if len(self._table) and self._reader.map(int(self._table.shard[0])) is not None:
-            return Mapped(self._brought, self._reader)
-        return None
+        return Mapped(self._brought, self._reader) if _all_local(self._table, self._reader) else None
 
     def _supplied_far(self, appetite: Appetite) -> Supply:
         """Ranges read ahead, within what is left when a quarter of the memory is for batches.
@@ -122,18 +125,23 @@ class Stream:
         Raises:
             UsageError: the order keeps more open than that.
         """
-        room = self._memory * 3 // 4
+        room = max(1, self._memory * 3 // 4)
         if appetite.held > room:
             needed = -(-appetite.held * self._wanted.memory // room)
             raise UsageError(
                 f"the order keeps {appetite.held:,} bytes open on this rank, memory={self._wanted.memory:,} leaves "
                 f"{room:,} for them: give memory={needed:,}, or order=ropeway.Shuffled(open_bytes={room:,})"
             )
-        tuning = suggest(_typical_range(self._brought, appetite.block), memory=room)
-        if self._wanted.requests is not None:
-            tuning = replace(tuning, requests=self._wanted.requests)
-        tuning = replace(tuning, requests=max(1, tuning.requests // self._share))
-        return Fetched(self._brought, self._reader, memory=room, tuning=tuning)
+        look = max(appetite.held * 5 // 4, fetch.GROUP_BYTES) // max(1, int(self._table.length.mean()))
+        tuning = self._tuned(suggest(_typical_range(self._brought, appetite.block), memory=room))
+        return Fetched(self._brought, self._reader, memory=room, look=look + 1, tuning=tuning)
+
+    def _tuned(self, suggested: Tuning) -> Tuning:
+        """What the caller asked for where it did; requests are shared between the views of a mix."""
+        wanted = self._wanted
+        requests = suggested.requests if wanted.requests is None else wanted.requests
+        part = suggested.part if wanted.request_bytes is None else wanted.request_bytes
+        return Tuning(part, max(1, requests // self._share))
 
     def traffic(self) -> Counts:
         """What was asked of the store so far."""
@@ -161,37 +169,52 @@ class Stream:
         """
         supply = self._near or self._supplied_far(appetite)
         limit = min(fetch.BURST_BYTES, max(1, self._memory // 8))
-        bursts = self._stages.timed("fetch", supply.bursts(fetch.grouped(steps, self._weights, limit)))
-        begun: deque[Parts] = deque()
+        groups = self._stages.timed("plan", fetch.grouped(steps, self._weights, limit))
+        bursts = self._stages.timed("fetch", supply.bursts(groups))
         heavy = any(part.heavy for part in self._parts)
-        threads = self._wanted.threads
-        with (
-            ThreadPoolExecutor(threads, thread_name_prefix="ropeway-decode") as decoders,
-            ThreadPoolExecutor(threads, thread_name_prefix="ropeway-move") as copiers,
-        ):
-            movers = Movers(copiers, threads)
+        begun: deque[Parts] = deque()
+        with self._crew("move") as movers, self._crew("decode") as decoders, self._crew("read") as readers:
             for burst in bursts:
-                with self._stages.stage("move"):
-                    begun.append(self._assembler.begin(burst, movers, decoders))
+                begun.append(self._begin(burst, movers, decoders, readers))
                 if len(begun) > heavy:  # while heavy parts are decoded, the next burst is brought
                     yield self._finish(begun.popleft(), masked)
             while begun:
                 yield self._finish(begun.popleft(), masked)
 
+    @contextmanager
+    def _crew(self, what: str) -> Iterator[Crew]:
+        """Threads of a kind; those that read bits of samples are as many as requests may be under way."""
+        threads = self._wanted.threads
+        if what == "read":
+            threads = self._tuned(suggest(MIN_REQUEST, memory=self._memory)).requests
+        with ThreadPoolExecutor(threads, thread_name_prefix=f"ropeway-{what}") as executor:
+            yield Crew(executor, threads)
+
+    def _begin(self, burst: Burst, movers: Crew, decoders: Crew, readers: Crew) -> Parts:
+        with self._stages.stage("move"):
+            made = self._assembler.move(burst, movers)
+        with self._stages.stage("decode"):
+            self._assembler.decode(made, decoders, readers)
+        return made
+
     def _finish(self, made: Parts, masked: bool) -> list[Delivery]:
+        with self._stages.stage("fetch"):
+            for future in made.reading:
+                future.result()
         with self._stages.stage("decode"):
             rows, columns = self._assembler.finish(made)
         with self._stages.stage("collate"):
             columns |= self._labels.of(rows)
-            sizes = made.burst.lengths
+            sizes = made.burst.lengths + made.taken
+            unchecked = bool(self._parts) and not self._assembler.checks
             deliveries, first = list[Delivery](), 0
             for step in made.burst.steps:
                 stop = first + len(step.rows)
-                batch = self._batch(columns, step, slice(first, stop), masked)
-                deliveries.append(Delivery(step.stop, batch, stop - first, int(sizes[first:stop].sum())))
+                here = slice(first, stop)
+                batch = self._batch(columns, step, here, masked)
+                count = stop - first
+                deliveries.append(Delivery(step.stop, batch, count, int(sizes[here].sum()), count * unchecked))
                 first = stop
-        if self._parts and not self._assembler.checks:
-            self.unchecked += len(rows)
         return deliveries
 
     def _batch(self, columns: dict[str, Any], step: Step, here: slice, masked: bool) -> Batch:
@@ -228,6 +251,13 @@ def _check_spans(table: Samples) -> None:
         ref = table.shards[table.shard[row]]
         raise FormatError("the index has a part outside its sample: run `ropeway verify`", dataset=ref.dataset,
                           shard=ref.path, key=table.keys[row].as_py(), offset=int(table.offset[row]))  # fmt: skip
+
+
+def _all_local(table: Samples, reader: ShardBytes) -> bool:
+    """Whether all shards are files of this machine: one of each place that shards come from is tried."""
+    places = {path.rpartition("/")[0] if is_url(path) else "": number
+              for number, path in enumerate(ref.path for ref in table.shards)}  # fmt: skip
+    return len(table) > 0 and all(reader.map(number) is not None for number in places.values())
 
 
 def _typical_range(table: Samples, block: int) -> int:

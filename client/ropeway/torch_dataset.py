@@ -21,7 +21,7 @@ from ropeway.readings import Reading
 from ropeway.steps import Tail
 from ropeway.stream import Batch, Streams
 from ropeway.view import View
-from ropeway.wanted import Wanted
+from ropeway.wanted import MEMORY, Wanted
 
 
 class StreamingDataset(IterableDataset[Batch]):
@@ -35,7 +35,8 @@ class StreamingDataset(IterableDataset[Batch]):
 
     Args:
         view, batch_size, global_batch_size, seed, parts, order, tail, on_bad, rank, world_size, decoders, ragged,
-            cache: as for `StreamingLoader`. The rank is found out here, before any worker process starts.
+            memory, requests, cache: as for `StreamingLoader`; each worker process has them for itself. The rank is
+            found out here, before any worker process starts.
     """
 
     def __init__(  # noqa: PLR0913 - the front door: every knob has a default
@@ -53,10 +54,13 @@ class StreamingDataset(IterableDataset[Batch]):
         world_size: int | None = None,
         decoders: Mapping[str, Decoder | Decode] | None = None,
         ragged: Mapping[str, Collate] | None = None,
+        memory: int = MEMORY,
+        requests: int | None = None,
         cache: DiskCache | None = None,
     ) -> None:
         super().__init__()
-        streams = Streams(Wanted.asked(parts, decoders, ragged, threads=1, cache=cache), BadSamples(on_bad))
+        wanted = Wanted.asked(parts, decoders, ragged, threads=1, memory=memory, requests=requests, cache=cache)
+        streams = Streams(wanted, BadSamples(on_bad))
         self._job = plan_job(
             view, batch_size, global_batch_size, order=order or Shuffled(), tail=tail, streams=streams, rank=rank,
             world_size=world_size,

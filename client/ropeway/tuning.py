@@ -11,23 +11,14 @@ made of, and no size of requests lowers it. So requests are as large as the view
 
 from dataclasses import dataclass
 from math import ceil
-from time import perf_counter
-from typing import TYPE_CHECKING
 
 from ropeway.plan import MAX_REQUEST
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ropeway.shard_bytes import ShardBytes
 
 MIN_REQUEST = 1 << 20
 """Bytes below which ranges are not split: requests have a price of their own."""
 
 MOST = 64
 """Requests at once, of which each takes a thread; more of those only get into each other's way."""
-
-_PROBED = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +59,7 @@ def suggest(range_bytes: int, *, memory: int, network: Network = OBJECT_STORE) -
     Args:
         range_bytes: median bytes of the contiguous ranges that the view is read by, before any is split.
         memory: bytes that may be held or under way; half of it is left to what waits for its turn in a batch.
-        network: as measured by `probe`, or assumed.
+        network: what is assumed of it.
     """
     under_way = max(1, memory // 2)
     streams = ceil(network.bandwidth / network.stream)
@@ -76,27 +67,3 @@ def suggest(range_bytes: int, *, memory: int, network: Network = OBJECT_STORE) -
     size = max(1, min(range_bytes, part))
     wanted = ceil(network.bandwidth * network.latency / size + network.bandwidth / network.stream)
     return Tuning(part, max(1, min(wanted, MOST, under_way // size)))
-
-
-def probe(
-    reader: "ShardBytes",
-    shard: int,
-    size: int,
-    *,
-    bandwidth: float = OBJECT_STORE.bandwidth,
-    clock: "Callable[[], float]" = perf_counter,
-) -> Network:
-    """Measure the way to a store by three reads of a shard of `size` bytes: one that connects, a byte, some megabytes.
-
-    Raises:
-        StoreError: as the reader does.
-    """
-    reader.read(shard, 0, 1)
-    begun = clock()
-    reader.read(shard, 0, 1)
-    first = clock()
-    some = min(size, _PROBED)
-    reader.read(shard, 0, some)
-    latency = max(first - begun, 1e-6)
-    body = max(clock() - first - latency, 1e-6)
-    return Network(latency, some / body, bandwidth)

@@ -16,6 +16,10 @@ MEMORY = 2 << 30
 """Bytes of shard ranges held or under way, and of batches ready, per process."""
 
 
+LEAST_MEMORY = 1 << 10
+"""Bytes without which nothing can be planned."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What is wanted of a view's samples, and by which means.
@@ -28,6 +32,7 @@ class Wanted:
         threads: for decoders that are heavy.
         memory: see `MEMORY`.
         requests: range requests at once; None: as many as the view's ranges and an object store nearby want.
+        request_bytes: of one range request, at most; None: as large as the view's ranges and `memory` allow.
         cache: where ranges of shards are kept on this node's disk.
     """
 
@@ -38,7 +43,14 @@ class Wanted:
     threads: int = 2
     memory: int = MEMORY
     requests: int | None = None
+    request_bytes: int | None = None
     cache: DiskCache | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("memory", LEAST_MEMORY), ("threads", 1), ("requests", 1), ("request_bytes", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UsageError(f"{name} is at least {least}, not {value}")
 
     @classmethod
     def asked(

@@ -38,7 +38,7 @@ def stream(  # noqa: PLR0913, PLR0917 - one argument per option
     batch_size: Annotated[int, typer.Option(help="Samples per step.")] = 256,
     seed: Annotated[int, typer.Option(help="Of the shuffle.")] = 0,
     epochs: Annotated[int, typer.Option(help="How many epochs.")] = 1,
-    steps: Annotated[int | None, typer.Option(help="Stop after so many steps.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")] = None,
     device: Annotated[str | None, typer.Option(help="Where tensors go, such as cuda; the host by default.")] = None,
     threads: Annotated[int | None, typer.Option(help="Decode threads; the machine's cores by default.")] = None,
     memory: Annotated[int | None, typer.Option(help="MiB that the loader may hold.")] = None,

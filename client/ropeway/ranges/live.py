@@ -10,7 +10,7 @@ from ropeway.ranges.pace import Pace
 from ropeway.ranges.policy import Hedge, Retry
 from ropeway.ranges.watch import Watch
 
-IDLE_BYTES = 64 << 20
+IDLE_BYTES = 32 << 20
 """Bytes of unused buffers that a client keeps."""
 
 
