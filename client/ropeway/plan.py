@@ -9,6 +9,9 @@ from ropeway.samples import Ints, Samples
 MAX_GAP = 32 << 10
 """Bytes between two samples that are read along rather than asked for apart: about what a request costs in time."""
 
+LITTLE = 64
+"""A foreign sample is read over where the neighbours on either side are so many times as large."""
+
 MAX_REQUEST = 8 << 20
 """Bytes of one request, as object stores advise; a longer sample is one longer request."""
 
@@ -31,14 +34,21 @@ class Read:
 def coalesce(table: Samples, rows: Ints, *, max_gap: int = MAX_GAP, max_request: int = MAX_REQUEST) -> list[Read]:
     """Ranges that cover the samples of `rows` (any order), in storage order.
 
-    Neighbours share a range when no other sample of the view lies between them (that one is for another rank, or for
-    later), they are at most `max_gap` bytes apart, and the range stays within `max_request` bytes. So an unfiltered
-    view is read without a byte too much, and a sparse one through its gaps.
+    Neighbours share a range when they are at most `max_gap` bytes apart and it stays within `max_request` bytes.
+    Where another sample of the view lies between them (for another rank, for later, or dropped), what is read over is
+    also little beside what is wanted around it. So an unfiltered view is read with hardly a byte too much, and a sparse
+    one through its gaps.
     """
     rows = np.sort(rows)  # rows are numbered in storage order
     shards, starts = table.shard[rows], table.offset[rows]
     stops = starts + table.length[rows]
-    between = (np.diff(shards) != 0) | (np.diff(rows) > 1) | (starts[1:] - stops[:-1] > max_gap)
+    gaps = starts[1:] - stops[:-1]
+    between = (np.diff(shards) != 0) | (gaps > max_gap)
+    foreign = np.diff(rows) > 1
+    runs = np.diff(np.concatenate([[0], np.flatnonzero(between | foreign) + 1, [len(rows)]]))
+    sizes = np.add.reduceat(table.length[rows], np.cumsum(runs) - runs) if len(rows) else runs
+    beside = np.repeat(sizes, runs)  # of the run of neighbours that each row is in
+    between |= foreign & (gaps * LITTLE > np.minimum(beside[1:], beside[:-1]))
     apart = np.flatnonzero(between) + 1
     reads = []
     for first, last in zip([0, *apart], [*apart, len(rows)], strict=True):
