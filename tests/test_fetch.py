@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ropeway.buffers import address
-from ropeway.fetch import Burst, Fetched, grouped
+from ropeway.bursts import Burst, grouped
+from ropeway.fetch import Fetched
 from ropeway.order import Shuffled
 from ropeway.plan import LITTLE, MAX_REQUEST, coalesce
 from ropeway.samples import Samples

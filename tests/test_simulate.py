@@ -10,7 +10,8 @@ import pytest
 
 import packed
 from ropeway import simulate
-from ropeway.fetch import Fetched, grouped
+from ropeway.bursts import grouped
+from ropeway.fetch import Fetched
 from ropeway.order import OPEN_BYTES, Shuffled
 from ropeway.plan import MAX_REQUEST
 from ropeway.steps import Batching

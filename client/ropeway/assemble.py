@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from ropeway.bad import BadSamples, stand_ins
 from ropeway.buffers import Pool
+from ropeway.bursts import Burst
 from ropeway.cache.disk import CachedBytes
 from ropeway.checksum import crc32c
 from ropeway.errors import ChecksumError, FormatError
-from ropeway.fetch import Burst
 from ropeway.parts import PartReader
 from ropeway.rows import Crew, Pieces, Rows
 from ropeway.samples import Array, Bytes, Ints, Samples

@@ -1,29 +1,20 @@
-"""Brings the bytes of a rank's steps: mapped where shards are local files, read ahead by range where they are not.
-
-Steps travel in bursts: several small ones together, so that thousands of samples share what Python does per step.
-"""
+"""Brings the bytes of a rank's steps where shards are read by range: ahead of their use, and within bounds."""
 
 import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from ropeway import plan
-from ropeway.buffers import address
-from ropeway.errors import FormatError, StoreError
+from ropeway.bursts import Burst, Group
 from ropeway.order import SMALL_BYTES
-from ropeway.samples import Bytes, Ints, Samples
+from ropeway.samples import Ints, Samples
 from ropeway.shard_bytes import ShardBytes
 from ropeway.steps import Step
 from ropeway.tuning import Tuning
-
-BURST_BYTES = 8 << 20
-BURST_STEPS = 64
-"""A burst has as many steps as stay within both. The first ones are smaller: nobody waits for a burst to begin."""
 
 GROUP_BYTES, WHOLE = SMALL_BYTES, 1 << 19
 """Ranges are planned for at least so many bytes at a time, so that neighbours find each other; for the whole epoch in a
@@ -38,120 +29,6 @@ size: else every lane's first block would have to be there before the first batc
 
 WAITING = 64
 """Ranges that are planned ahead of those under way."""
-
-
-Group: TypeAlias = tuple[list[Step], Ints]
-"""Some steps, one after the other, and the rows of all of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Burst:
-    """Steps, and where the bytes of their samples are.
-
-    Attributes:
-        steps: some steps, one after the other.
-        rows: int64 (n,), the rows of all of them.
-        buffers: memory by number, uint8 arrays.
-        buffer, start: int64 (n,), in which buffer each row's span lies, and where it begins there.
-        lengths: int64 (n,), bytes of each span.
-    """
-
-    steps: list[Step]
-    rows: Ints
-    buffers: dict[int, Bytes]
-    buffer: Ints
-    start: Ints
-    lengths: Ints
-
-    def span(self, place: int) -> Bytes:
-        """The bytes of a row's span, without copying; they stay as long as anybody refers to them."""
-        first = int(self.start[place])
-        return self.buffers[int(self.buffer[place])][first : first + int(self.lengths[place])]
-
-    def put(self, place: int, span: Bytes) -> None:
-        """Let a row's span be these bytes, of the same length."""
-        number = max(self.buffers, default=-1) + 1
-        self.buffers[number] = span
-        self.buffer[place], self.start[place] = number, 0
-
-    def addresses(self) -> Ints:
-        """Where each row's span begins in memory, as long as this burst is there."""
-        numbers, which = np.unique(self.buffer, return_inverse=True)
-        bases = np.array([address(self.buffers[number]) for number in numbers.tolist()], np.int64)
-        return bases[which] + self.start
-
-
-class Supply(Protocol):
-    """Where bursts come from: one for each way in which a view's shards can be reached."""
-
-    def bursts(self, groups: Iterable[Group]) -> Iterator[Burst]:
-        """Groups of steps with their bytes, in order.
-
-        Raises:
-            StoreError: a shard can't be read.
-            FormatError: a shard is shorter than its index says.
-        """
-        ...
-
-
-def grouped(steps: Iterable[Step], weights: Ints, limit: int = BURST_BYTES) -> Iterator[Group]:
-    """Steps in groups of about `limit` bytes; `weights` says how much each row weighs."""
-    most, size, begun = 1, 0, list[Step]()
-    for step in steps:
-        begun.append(step)
-        size += int(weights[step.rows].sum())
-        if len(begun) >= most or size >= limit:
-            yield begun, _rows(begun)
-            most, size, begun = min(2 * most, BURST_STEPS), 0, []
-    if begun:
-        yield begun, _rows(begun)
-
-
-def _rows(steps: list[Step]) -> Ints:
-    return steps[0].rows if len(steps) == 1 else np.concatenate([step.rows for step in steps])
-
-
-class Nothing:
-    """Steps without bytes: for keys and labels alone, or parts that are read bit by bit."""
-
-    def bursts(self, groups: Iterable[Group]) -> Iterator[Burst]:
-        for steps, rows in groups:
-            none = np.zeros(len(rows), np.int64)
-            yield Burst(steps, rows, {}, none, none, none)
-
-
-class Mapped:
-    """Shards that are local files, mapped into memory when a sample of theirs first comes up, and kept so."""
-
-    def __init__(self, table: Samples, reader: ShardBytes) -> None:
-        self._table, self._reader = table, reader
-        self._shards: dict[int, Bytes] = {}
-        self._is_mapped = np.zeros(len(table.shards), np.bool_)
-
-    def bursts(self, groups: Iterable[Group]) -> Iterator[Burst]:
-        for steps, rows in groups:
-            shards = self._table.shard[rows].astype(np.int64)
-            for shard in np.unique(shards[~self._is_mapped[shards]]).tolist():
-                self._map(shard)
-            yield Burst(steps, rows, self._shards, shards, self._table.offset[rows], self._table.length[rows])
-
-    def _map(self, shard: int) -> None:
-        content = self._reader.map(shard)
-        if content is None:
-            raise StoreError("not a local file, though others in its place are", shard=self._table.shards[shard].path)
-        _check_size(self._table, shard, len(content))
-        self._shards[shard] = np.frombuffer(content, np.uint8)
-        self._is_mapped[shard] = True
-
-
-def _check_size(table: Samples, shard: int, size: int) -> None:
-    """Raise FormatError when samples lie past a shard's end: their addresses would be anybody's."""
-    first, last = np.searchsorted(table.shard, [shard, shard + 1])
-    stop = int((table.offset[first:last] + table.length[first:last]).max())
-    if stop > size:
-        ref = table.shards[shard]
-        raise FormatError(f"shard has {size} bytes, the index has samples up to {stop}: it was cut short; run "
-                          "`ropeway verify`", dataset=ref.dataset, shard=ref.path)  # fmt: skip
 
 
 class Fetched:

@@ -29,6 +29,9 @@ from ropeway.wanted import MEMORY, Wanted
 
 log = logging.getLogger(__name__)
 
+AHEAD = 128 << 20
+"""Bytes of batches that are kept ready, at most: more would only push one another out of the processor's caches."""
+
 Hook = Callable[[dict[str, float], int], object]
 """Takes `Stats.flat()` and the number of batches so far: `wandb.log` is one."""
 
@@ -104,7 +107,7 @@ class StreamingLoader:
         )  # fmt: skip
         self._target = devices.target(device)
         self._streams.pool = self._target.pool(memory // 4)
-        self._ahead = memory // 4
+        self._ahead = min(memory // 4, AHEAD)
         self._hooks: list[tuple[Hook, int]] = []
         self._seed, self._epoch, self._position = seed, 0, 0
         self._fresh = True

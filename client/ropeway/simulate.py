@@ -7,7 +7,8 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
-from ropeway.fetch import Fetched, grouped
+from ropeway.bursts import grouped
+from ropeway.fetch import Fetched
 from ropeway.order import SMALL_BYTES, Blocks, EpochOrder, Shuffled, ShuffledEpoch, cut_blocks
 from ropeway.plan import MAX_REQUEST
 from ropeway.samples import Array, Ints, Samples

@@ -10,13 +10,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from ropeway import fetch
 from ropeway.assemble import Assembler, Parts
 from ropeway.bad import BadSamples
 from ropeway.buffers import Pool
+from ropeway.bursts import BURST_BYTES, Burst, Mapped, Nothing, Supply, grouped
 from ropeway.collate import Padding
 from ropeway.errors import FormatError, UsageError
-from ropeway.fetch import Burst, Fetched, Mapped, Nothing, Supply
+from ropeway.fetch import GROUP_BYTES, Fetched
 from ropeway.manifest import is_url
 from ropeway.meter import Stages
 from ropeway.order import Appetite
@@ -132,7 +132,7 @@ class Stream:
                 f"the order keeps {appetite.held:,} bytes open on this rank, memory={self._wanted.memory:,} leaves "
                 f"{room:,} for them: give memory={needed:,}, or order=ropeway.Shuffled(open_bytes={room:,})"
             )
-        look = max(appetite.held * 5 // 4, fetch.GROUP_BYTES) // max(1, int(self._table.length.mean()))
+        look = max(appetite.held * 5 // 4, GROUP_BYTES) // max(1, int(self._table.length.mean()))
         tuning = self._tuned(suggest(_typical_range(self._brought, appetite.block), memory=room))
         return Fetched(self._brought, self._reader, memory=room, look=look + 1, tuning=tuning)
 
@@ -168,8 +168,8 @@ class Stream:
             UsageError: the order keeps more open than the loader may hold.
         """
         supply = self._near or self._supplied_far(appetite)
-        limit = min(fetch.BURST_BYTES, max(1, self._memory // 8))
-        groups = self._stages.timed("plan", fetch.grouped(steps, self._weights, limit))
+        limit = min(BURST_BYTES, max(1, self._memory // 8))
+        groups = self._stages.timed("plan", grouped(steps, self._weights, limit))
         bursts = self._stages.timed("fetch", supply.bursts(groups))
         heavy = any(part.heavy for part in self._parts)
         begun: deque[Parts] = deque()
