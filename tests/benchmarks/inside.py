@@ -24,8 +24,8 @@ Range = tuple[int, int, int]
 SLOWER = 1.2
 """A training step takes so many times as long as its batch takes to make."""
 
-_STEPS = 200
-"""Steps that are watched, at most."""
+_STEPS, _BEGIN = 200, 5
+"""Steps that are watched, at most, after the first ones, in which the loader touches its memory for the first time."""
 
 
 @dataclass(slots=True)
@@ -122,9 +122,9 @@ def data_wait(work: Workload, place: Place) -> dict[str, Any]:
     step = SLOWER * work.batch / loader.stats().samples_per_second
     training = system.open_loader(work, view)
     batches = iter(training)
-    next(batches)
+    for _ in islice(batches, _BEGIN):
+        sleep(step)
     before = training.stats()
-    sleep(step)
     for _ in islice(batches, _STEPS):
         sleep(step)  # the training: elsewhere, and without the interpreter
     after = training.stats()
