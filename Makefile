@@ -33,7 +33,7 @@ types: $(READY)  ## mypy (strict) and pyright
 	$(BIN)/mypy
 	$(BIN)/pyright
 
-bench: $(BENCH)/main/.ready $(BENCH)/mosaic/.ready  ## measure against rivals and the machine's limits (20 min; ARGS=--quick: 4)
+bench: $(BENCH)/main/.ready $(BENCH)/mosaic/.ready  ## measure against rivals and the machine's limits (35 min; ARGS=--quick: 5)
 	PYTHONPATH=tests $(BENCH)/main/bin/python -m benchmarks run --mosaic-python $(BENCH)/mosaic/bin/python $(ARGS)
 
 clean:  ## remove everything that make made

@@ -13,9 +13,10 @@ import pydicom.data
 import pytest
 from PIL import Image
 
+from ropeway.decoders.libraries import require
 from ropeway.errors import UsageError
 from ropeway_shardgen.adapters import ADAPTERS, Payload, adapter
-from ropeway_shardgen.adapters.adapter import array_payload, npy, require
+from ropeway_shardgen.adapters.adapter import array_payload, npy
 from ropeway_shardgen.adapters.opened import close_all
 from ropeway_shardgen.problems import SampleError
 from ropeway_shardgen.recipe import configured

@@ -5,7 +5,6 @@ It is small and dumb: encoded images are passed on byte for byte, everything els
 stored; no resampling, no windowing for display, no labels.
 """
 
-import importlib
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ropeway.errors import UsageError
 from ropeway.index import Value
 from ropeway_shardgen.fields import Fields
 
@@ -69,18 +67,6 @@ class Adapter(Generic[OptionsT]):
     locators: Callable[[OptionsT], tuple[str, ...]] = lambda _: ()
     identifiers: tuple[str, ...] = ()
     needs_file: bool = True
-
-
-def require(module: str, extra: str) -> Any:
-    """Import a module that an extra brings.
-
-    Raises:
-        UsageError: it is not installed; the message says what to install.
-    """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed: pip install 'ropeway[{extra}]'") from error
 
 
 def array_payload(

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload, require
+from ropeway.decoders.libraries import require
+from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload
 from ropeway_shardgen.adapters.dicom_header import IDENTIFIERS, header_fields, identifiers, quiet
 from ropeway_shardgen.fields import Fields
 

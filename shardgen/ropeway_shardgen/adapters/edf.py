@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload, require
+from ropeway.decoders.libraries import require
+from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload
 from ropeway_shardgen.adapters.opened import Opened
 from ropeway_shardgen.fields import Fields, lookup
 

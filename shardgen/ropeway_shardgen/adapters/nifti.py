@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ropeway.decoders.libraries import require
 from ropeway.index import Value
-from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload, require
+from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload
 from ropeway_shardgen.fields import Fields
 
 _AXES = ("x", "y", "z", "time", "5", "6", "7")
