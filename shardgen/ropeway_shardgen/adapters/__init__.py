@@ -1,24 +1,17 @@
-"""Adapters: one module per raw format."""
+"""Adapters: one module per raw format, named after it (`dicom-series` is `dicom_series.py`)."""
 
 import importlib
+import pkgutil
+import re
 from functools import cache
 from typing import Any
 
 from ropeway.errors import UsageError
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row
 
-__all__ = ["ADAPTERS", "Adapter", "Options", "Payload", "Row", "adapter"]
+__all__ = ["Adapter", "Options", "Payload", "Row", "adapter", "adapters"]
 
-ADAPTERS = {
-    "image": "image",
-    "dicom": "dicom",
-    "dicom-waveform": "dicom_waveform",
-    "nifti": "nifti",
-    "edf": "edf",
-    "h5ad": "h5ad",
-    "table": "table",
-}
-"""Adapter name → its module here."""
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 @cache
@@ -28,7 +21,24 @@ def adapter(name: str) -> Adapter[Any]:
     Raises:
         UsageError: there is none.
     """
-    if name not in ADAPTERS:
-        raise UsageError(f"no adapter {name!r}; there is: {', '.join(ADAPTERS)}")
-    found: Adapter[Any] = importlib.import_module(f"{__name__}.{ADAPTERS[name]}").ADAPTER
+    found = _in_module(name.replace("-", "_")) if _NAME.fullmatch(name) else None
+    if found is None:
+        raise UsageError(f"no adapter {name!r}; there is: {', '.join(adapters())}")
     return found
+
+
+@cache
+def adapters() -> tuple[str, ...]:
+    """The names of all adapters, sorted. Other modules of this package help them."""
+    modules = (module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(sorted(name.replace("_", "-") for name in modules if _in_module(name) is not None))
+
+
+def _in_module(module: str) -> Adapter[Any] | None:
+    full = f"{__name__}.{module}"
+    try:
+        return getattr(importlib.import_module(full), "ADAPTER", None)
+    except ModuleNotFoundError as error:
+        if error.name != full:
+            raise
+        return None

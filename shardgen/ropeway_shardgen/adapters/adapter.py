@@ -6,7 +6,7 @@ stored; no resampling, no windowing for display, no labels.
 """
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -59,6 +59,9 @@ class Adapter(Generic[OptionsT]):
         locators: the fields that `read` needs to find a sample, given the options.
         identifiers: fields of `rows` that name a person, study or object: pseudonyms replace them at once.
         needs_file: False where the fields are all there is to read.
+        companions: further files that are read together with a file, such as the signal beside a header.
+        raw: the original file without identity, for `--keep-raw`, given the key that replaces its UIDs; None where the
+            payload is the file itself, or several files.
     """
 
     options: type[OptionsT]
@@ -67,6 +70,8 @@ class Adapter(Generic[OptionsT]):
     locators: Callable[[OptionsT], tuple[str, ...]] = lambda _: ()
     identifiers: tuple[str, ...] = ()
     needs_file: bool = True
+    companions: Callable[[Path, OptionsT], Iterable[Path]] = lambda _file, _options: ()
+    raw: Callable[[Path, bytes], Payload] | None = None
 
 
 def array_payload(

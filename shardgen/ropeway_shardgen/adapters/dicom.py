@@ -1,51 +1,92 @@
 """DICOM images of every transfer syntax that pydicom's decoders know, as arrays of stored values.
 
-Rescale and window stay metadata. Colour is always RGB: YBR and palette images are converted by pydicom's own functions.
+Rescale and window stay metadata, as the file has them. Colour is always RGB: YBR and palette images are converted by
+pydicom's own functions.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ropeway.decoders.libraries import require
+from ropeway.index import Value
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload
-from ropeway_shardgen.adapters.dicom_header import IDENTIFIERS, header_fields, identifiers, quiet
 from ropeway_shardgen.fields import Fields
+from ropeway_shardgen.formats import dicom_burned_in, dicom_deidentify
+from ropeway_shardgen.formats.dicom_header import IDENTIFIERS, header_fields, identifiers, quiet
+from ropeway_shardgen.formats.dicom_values import turned_fields, turned_round
+from ropeway_shardgen.formats.hounsfield import Values, in_hounsfield
+
+_FREE = 64 << 20
+_RATIO = 4096
+"""A header may promise this many bytes of pixels whatever the file's size, and beyond that so many per byte of it:
+more than any image that is not blank compresses to. Memory is set aside only after that."""
 
 
 class DicomOptions(Options, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """DICOM images need no telling."""
+    """What to make of stored values, and of images that may show text."""
+
+    photometric: Literal["stored", "monochrome2"] = "stored"
+    """`monochrome2`: bright is dense in every radiograph; MONOCHROME1 values are turned round, which loses nothing, and
+    their window and padding with them. `photometric` stays what the file says."""
+    values: Values = "stored"
+    """`hounsfield`: int16 Hounsfield units, for CT; `slope` and `intercept` stay what the file says."""
+    allow_burned_in: bool = False
+    """Whether images that may show text in their pixels are packed; a recipe that says so says why."""
 
 
-def rows(path: Path, _options: DicomOptions) -> Iterator[Row]:
+def rows(path: Path, options: DicomOptions) -> Iterator[Row]:
     """One row: the allowed header entries, and the identifiers for pseudonyms."""
     with quiet():
         dataset = require("pydicom", "dicom").dcmread(path, stop_before_pixels=True)
-        row = Row({**header_fields(dataset), **identifiers(dataset)}, _decoded_bytes(dataset))
+        row = Row({**_header(dataset, options), **identifiers(dataset)}, _decoded_bytes(dataset))
     yield row
 
 
-def read(path: Path, _fields: Fields, _options: DicomOptions) -> Payload:
-    """Pixels as stored: ([frame,] height, width[, channel]), in the dtype the decoder gives.
+def read(path: Path, _fields: Fields, options: DicomOptions) -> Payload:
+    """Pixels ([frame,] height, width[, channel]) in the dtype the decoder gives, or as the options ask.
 
     Raises:
-        ValueError: there are no pixels, or the file is cut short or in a syntax no installed decoder reads.
+        SampleError: text may be burned into the pixels, and the recipe does not allow it.
+        ValueError: there are no pixels, the file is cut short or in a syntax no installed decoder reads, or its values
+            are not fit for what the options ask.
     """
     pydicom, pixels = require("pydicom", "dicom"), require("pydicom.pixels", "dicom")
     with quiet():
         dataset = pydicom.dcmread(path)
         if "PixelData" not in dataset:
             raise ValueError("a DICOM object without pixels")
+        dicom_burned_in.check(dataset, allowed=options.allow_burned_in)
+        _check_size(dataset, path.stat().st_size)
         array = pixels.pixel_array(dataset)
         colour = int(dataset.get("SamplesPerPixel", 1)) > 1
         if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
             array, colour = pixels.apply_color_lut(array, dataset), True
-        fields = header_fields(dataset)
+        if _turns(dataset, options):
+            array = turned_round(array, int(dataset.BitsStored))
+        fields = _header(dataset, options)
     axes = (("frame",) if array.ndim - colour == 3 else ()) + ("height", "width") + (("channel",) if colour else ())
+    if options.values == "hounsfield":
+        return array_payload(in_hounsfield(array, fields), axes, units="HU", fields=fields)
     return array_payload(array, axes, channels=("red", "green", "blue") if colour else (), fields=fields)
 
 
-def _decoded_bytes(dataset: Any) -> int | None:
+def _turns(dataset: Any, options: DicomOptions) -> bool:
+    return options.photometric == "monochrome2" and dataset.get("PhotometricInterpretation") == "MONOCHROME1"
+
+
+def _header(dataset: Any, options: DicomOptions) -> dict[str, Value]:
+    fields = header_fields(dataset)
+    return turned_fields(fields, int(dataset.get("BitsStored") or 0)) if _turns(dataset, options) else fields
+
+
+def _check_size(dataset: Any, size: int) -> None:
+    promised = _decoded_bytes(dataset)
+    if promised > _FREE + _RATIO * size:
+        raise ValueError(f"a header of {promised} bytes of pixels in a file of {size} bytes: damaged")
+
+
+def _decoded_bytes(dataset: Any) -> int:
     sides = [int(dataset.get(tag) or 1) for tag in ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel")]
     bits = int(dataset.get("BitsAllocated") or 8)
     size = max(1, bits // 8)
@@ -54,4 +95,4 @@ def _decoded_bytes(dataset: Any) -> int | None:
     return size
 
 
-ADAPTER = Adapter(options=DicomOptions, read=read, rows=rows, identifiers=IDENTIFIERS)
+ADAPTER = Adapter(options=DicomOptions, read=read, rows=rows, identifiers=IDENTIFIERS, raw=dicom_deidentify.kept)

@@ -8,9 +8,10 @@ import numpy as np
 
 from ropeway.decoders.libraries import require
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload
-from ropeway_shardgen.adapters.dicom_header import IDENTIFIERS, header_fields, identifiers, quiet
 from ropeway_shardgen.adapters.opened import Opened
 from ropeway_shardgen.fields import Fields, lookup
+from ropeway_shardgen.formats import dicom_deidentify
+from ropeway_shardgen.formats.dicom_header import IDENTIFIERS, header_fields, identifiers, quiet
 
 
 class WaveformOptions(Options, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -130,4 +131,5 @@ ADAPTER = Adapter(
     rows=rows,
     locators=lambda _: ("window",),
     identifiers=IDENTIFIERS,
+    raw=dicom_deidentify.kept,
 )

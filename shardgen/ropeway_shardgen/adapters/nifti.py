@@ -1,43 +1,99 @@
 """NIfTI-1 and NIfTI-2 volumes (.nii, .nii.gz) as arrays of stored values; geometry and scaling are metadata."""
 
-import json
+import gzip
+import math
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from ropeway.decoders.libraries import require
+from ropeway.decoders.libraries import damage, require
 from ropeway.index import Value
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload
 from ropeway_shardgen.fields import Fields
+from ropeway_shardgen.formats import nifti_blank
+from ropeway_shardgen.formats.geometry import geometry
+from ropeway_shardgen.formats.hounsfield import Values, in_hounsfield
 
 _AXES = ("x", "y", "z", "time", "5", "6", "7")
+_READ = 1 << 20
+_DEFLATE = 1032
+"""Times that gzip can shrink at best (https://zlib.net/zlib_tech.html)."""
 
 
 class NiftiOptions(Options, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Volumes need no telling."""
+    """What the voxels are to be."""
+
+    values: Values = "stored"
+    """`hounsfield`: int16 Hounsfield units, for CT; `slope` and `intercept` stay what the file says."""
+    axes: tuple[str, ...] = ()
+    """Names of the axes, where they are not x, y, z and time."""
 
 
 def rows(path: Path, _options: NiftiOptions) -> Iterator[Row]:
     """One row: `dimensions`, `spacing_x/y/z` (mm), `time_step` (s), `orientation` (such as LAS), `affine` (JSON, mm),
     `slope` and `intercept`."""
-    image = require("nibabel", "nifti").load(path)
+    image = _opened(path)
     yield Row(_fields(image), int(np.prod(image.shape)) * image.get_data_dtype().itemsize)
 
 
-def read(path: Path, _found: Fields, _options: NiftiOptions) -> Payload:
-    """Voxels in the dtype on disk: (x, y, z[, time]), not rescaled; RGB voxels get a last axis `channel`."""
-    image = require("nibabel", "nifti").load(path)
-    voxels = np.asarray(image.dataobj.get_unscaled())
-    axes = _AXES[: voxels.ndim]
+def read(path: Path, _found: Fields, options: NiftiOptions) -> Payload:
+    """Voxels (x, y, z[, time]) in the dtype on disk, not rescaled, or as `values` asks; RGB voxels get a last axis
+    `channel`.
+
+    Raises:
+        ValueError: it is no NIfTI file, or cut short, or says that it is larger than it can be.
+    """
+    image = _opened(path)
+    voxels = _voxels(path, image)
+    axes = options.axes or _AXES[: voxels.ndim]
+    if len(axes) != voxels.ndim:
+        raise ValueError(f"a volume of {voxels.ndim} axes, the recipe names {len(axes)}")
     if voxels.dtype.names:
         voxels, axes = voxels[..., None].view(np.uint8), (*axes, "channel")
-    return array_payload(voxels, axes, fields=_fields(image))
+    fields = _fields(image)
+    if options.values == "hounsfield":
+        return array_payload(in_hounsfield(voxels, fields), axes, units="HU", fields=fields)
+    return array_payload(voxels, axes, fields=fields)
+
+
+def _opened(path: Path) -> Any:
+    """An image whose header is read. One that cannot hold the voxels it announces is refused before they are read."""
+    nibabel = require("nibabel", "nifti")
+    kinds = (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError, gzip.BadGzipFile)
+    with damage(*kinds):
+        image = nibabel.load(path)
+        _fields(image)  # what it cannot say of itself is found out here
+    sides = [int(side) for side in image.shape]
+    if not sides or min(sides) < 1:
+        raise ValueError(f"a volume of {' × '.join(map(str, sides)) or 'no'} voxels")
+    size = int(image.dataobj.offset) + math.prod(sides) * image.get_data_dtype().itemsize
+    length = path.stat().st_size
+    if size > (length * _DEFLATE if path.suffix == ".gz" else length):
+        raise ValueError(f"cut short: {size} bytes are needed in a file of {length} bytes")
+    return image
+
+
+def _voxels(path: Path, image: Any) -> npt.NDArray[Any]:
+    """Voxels as stored. Of a .gz file all is read, because only its end tells whether it is whole."""
+    start, dtype = int(image.dataobj.offset), image.get_data_dtype()
+    size = math.prod(image.shape) * dtype.itemsize
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read(start + size)
+            while path.suffix == ".gz" and file.read(_READ):
+                pass
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"cut short or damaged: {error}") from error
+    if len(content) < start + size:
+        raise ValueError(f"cut short: {len(content)} bytes, {start + size} are needed")
+    return np.frombuffer(content, dtype, offset=start).reshape(image.shape, order="F")
 
 
 def _fields(image: Any) -> dict[str, Value]:
-    nibabel = require("nibabel", "nifti")
     header = image.header
     length, time = header.get_xyzt_units()
     millimetres = {"meter": 1000.0, "micron": 0.001}.get(length, 1.0)
@@ -51,11 +107,10 @@ def _fields(image: Any) -> dict[str, Value]:
         "spacing_y": zooms[1] * millimetres,
         "spacing_z": zooms[2] * millimetres,
         "time_step": zooms[3] * seconds if len(image.shape) > 3 else None,
-        "orientation": "".join(code or "?" for code in nibabel.aff2axcodes(image.affine)),
-        "affine": json.dumps(np.asarray(image.affine, np.float64).tolist()),
+        **geometry(image.affine),
         "slope": slope if scaled else 1.0,
         "intercept": intercept if scaled and np.isfinite(intercept) else 0.0,
     }
 
 
-ADAPTER = Adapter(options=NiftiOptions, read=read, rows=rows)
+ADAPTER = Adapter(options=NiftiOptions, read=read, rows=rows, raw=nifti_blank.kept)

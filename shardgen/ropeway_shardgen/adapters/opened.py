@@ -21,10 +21,10 @@ _ALL: "list[Opened[Any]]" = []
 
 
 class Opened(Generic[T]):
-    """The last `LIMIT` files opened by `open`. Not for use from threads."""
+    """The last files opened by `open`. Not for use from threads."""
 
-    def __init__(self, open: Callable[[Path], T]) -> None:
-        self._open = open
+    def __init__(self, open: Callable[[Path], T], limit: int = LIMIT) -> None:
+        self._open, self._limit = open, limit
         self._files: OrderedDict[Path, T] = OrderedDict()
         _ALL.append(self)
 
@@ -33,7 +33,7 @@ class Opened(Generic[T]):
         if path in self._files:
             self._files.move_to_end(path)
             return self._files[path]
-        while len(self._files) >= LIMIT:
+        while len(self._files) >= self._limit:
             self._files.popitem(last=False)[1].close()
         self._files[path] = opened = self._open(path)
         return opened

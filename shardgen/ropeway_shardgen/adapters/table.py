@@ -19,6 +19,8 @@ class TableOptions(Options, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """For a column of words: all of them; a word is stored as its position."""
     missing: tuple[str, ...] = ("", "NA", "NaN", "nan")
     """Words that stand for a missing value, stored as NaN."""
+    cap: Mapping[str, float] = {}
+    """Column → the number that larger ones are given as: ages above 89 tell who it is."""
 
 
 def read(_path: Path, fields: Fields, options: TableOptions) -> Payload:
@@ -38,7 +40,7 @@ def _number(fields: Fields, column: str, options: TableOptions) -> float:
             raise SampleError(problem, reason="value outside the codes")
         return words.index(found)
     try:
-        return float(found)
+        return min(float(found), options.cap.get(column, math.inf))
     except ValueError:
         raise SampleError(f"column {column!r}: {found!r} is not a number (give its words as codes)") from None
 
