@@ -5,7 +5,7 @@ such as `"{patient}/{image:05}"` make keys, subjects and file paths of them.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -65,19 +65,26 @@ def fill(template: str, fields: Fields) -> str:
     return _HOLE.sub(value, template)
 
 
-def extract(value: Value, pattern: str, name: str) -> str | None:
-    """The first group of a pattern (or all of its match) in a value; None stays None.
+class Merged(Mapping[str, Value]):
+    """Several rows as one: what they agree on, and what rules made of the rest."""
 
-    Raises:
-        SampleError: the pattern does not match.
-    """
-    found = text(value)
-    if found is None:
-        return None
-    match = compiled(pattern).search(found)
-    if match is None:
-        raise SampleError(f"field {name!r}: {found!r} does not match {pattern!r}")
-    return match[1] if match.re.groups else match[0]
+    def __init__(self, values: Fields, differing: frozenset[str], rows: int) -> None:
+        self._values, self._differing, self._rows = values, differing, rows
+
+    def __getitem__(self, name: str) -> Value:
+        if name in self._differing:
+            raise SampleError(
+                f"column {name!r} differs between the {self._rows} rows of one sample: "
+                "say under `collect` what to make of it",
+                reason="rows that differ",
+            )
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self._values, *sorted(self._differing)])
+
+    def __len__(self) -> int:
+        return len(self._values) + len(self._differing)
 
 
 def matches(fields: Fields, where: Mapping[str, tuple[str, ...]]) -> bool:

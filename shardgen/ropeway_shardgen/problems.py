@@ -1,5 +1,6 @@
 """What is wrong with single raw samples: collected while planning, told at once or counted."""
 
+import re
 from collections import Counter
 from typing import Literal, TypeAlias
 
@@ -55,3 +56,9 @@ def summary(found: list[str]) -> str:
     told = "; ".join(found[:_TOLD])
     rest = len(found) - _TOLD
     return f"{len(found)} problems, such as: {told} (and {rest} more)" if rest > 0 else told
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an error's message, or its name."""
+    words = re.sub(r"\s+", " ", str(error).strip().partition("\n")[0])
+    return words or type(error).__name__

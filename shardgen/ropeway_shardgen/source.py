@@ -1,25 +1,20 @@
 """From a recipe's source to rows: one row of fields per raw sample, in a fixed order."""
 
-import csv
-import gzip
-import io
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ropeway.errors import RopewayError, SourceError
+from ropeway.errors import RopewayError
 from ropeway.index import Value
 from ropeway_shardgen.adapters import Row
-from ropeway_shardgen.fields import Fields, compiled, text
+from ropeway_shardgen.fields import Fields, compiled, lookup, text
+from ropeway_shardgen.grouping import as_one
 from ropeway_shardgen.listing import Listing
-from ropeway_shardgen.problems import Problems, SampleError
+from ropeway_shardgen.problems import Problems, SampleError, one_line
 from ropeway_shardgen.pseudonyms import pseudonym
 from ropeway_shardgen.recipe import Recipe
-
-_LONGEST_CELL = 1 << 24
-"""Characters. The csv module's own limit is lower than some report texts are long."""
+from ropeway_shardgen.rules import GroupRule
+from ropeway_shardgen.tables import table_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,70 +39,61 @@ class RawSample:
 
 
 def raw_samples(recipe: Recipe, listing: Listing, problems: Problems, secret: bytes) -> Iterator[RawSample]:
-    """The rows of a recipe's source.
+    """The rows of a recipe's source, grouped where it says so.
 
     Raises:
         SourceError: a table or every file of a pattern is missing, or a table is not one.
     """
-    if recipe.source.table:
-        yield from _table(recipe, listing, problems)
+    group = recipe.source.group
+    found = _ungrouped(recipe, listing, problems, secret)
+    return _grouped(group, found, problems) if group else found
+
+
+def _ungrouped(recipe: Recipe, listing: Listing, problems: Problems, secret: bytes) -> Iterator[RawSample]:
+    if recipe.source.tables != ("",):
+        for path, number, fields in table_rows(recipe.source, listing, problems):
+            yield RawSample(path, number, fields)
         return
-    paths: set[str] = set()
-    for pattern in recipe.source.files:
-        try:
-            paths.update(listing.glob(pattern))
-        except SampleError as error:
-            problems.add(error)
-    for path in sorted(paths):
+    for path in sorted(_paths(recipe, listing, problems)):
         try:
             listing.add(path)
-            yield from _file(recipe, listing.root, path, secret)
+            yield from _file(recipe, listing, path, secret)
         except SampleError as error:
             problems.add(error)
 
 
-def _table(recipe: Recipe, listing: Listing, problems: Problems) -> Iterator[RawSample]:
+def _paths(recipe: Recipe, listing: Listing, problems: Problems) -> set[str]:
     source = recipe.source
-    try:
-        listing.add(source.table)
-    except SampleError as error:
-        raise SourceError(str(error), dataset=recipe.id) from error
-    plain = source.table.removesuffix(".gz")
-    delimiter = source.delimiter or ("\t" if plain.endswith(".tsv") else ",")
-    csv.field_size_limit(_LONGEST_CELL)
-    try:
-        with _open(listing.root / source.table, source.encoding) as file:
-            rows = csv.reader(file, delimiter=delimiter, strict=True)
-            columns = _header(next(rows, []), recipe)
-            for number, cells in enumerate((cells for cells in rows if cells), 1):
-                if len(cells) != len(columns):
-                    place = f"row {number} of {source.table}"
-                    problems.add(SampleError(f"{place} has {len(cells)} cells, the header {len(columns)}"))
-                    continue
-                values: dict[str, Value] = {
-                    name: None if cell in source.missing else cell for name, cell in zip(columns, cells, strict=True)
-                }
-                yield RawSample(source.table, number, {**values, "row": number})
-    except (OSError, EOFError, UnicodeError, csv.Error, LookupError) as error:
-        raise SourceError(f"table {source.table} cannot be read: {error}", dataset=recipe.id) from error
+    paths: set[str] = set()
+    for pattern in source.files or source.folders:
+        try:
+            paths.update(listing.glob(pattern, folders=bool(source.folders)))
+        except SampleError as error:
+            problems.add(error)
+    return paths
 
 
-def _header(columns: list[str], recipe: Recipe) -> list[str]:
-    names = [name.strip() or f"column{number}" for number, name in enumerate(columns)]
-    if not names or len(set(names)) != len(names):
-        raise SourceError(f"table {recipe.source.table} has no header, or one with a name twice", dataset=recipe.id)
-    return names
+def _grouped(group: GroupRule, rows: Iterator[RawSample], problems: Problems) -> Iterator[RawSample]:
+    """One raw sample per group, where the first of its rows was; all rows are held."""
+    groups: dict[tuple[Value, ...], list[RawSample]] = {}
+    for raw in rows:
+        try:
+            groups.setdefault(tuple(lookup(raw.fields, name) for name in group.by), []).append(raw)
+        except SampleError as error:
+            problems.add(error)
+    for own in groups.values():
+        try:
+            fields = as_one([raw.fields for raw in own], group.collect)
+        except SampleError as error:
+            problems.add(SampleError(f"{error.args[0]} ({own[0].place})", reason=error.reason))
+            continue
+        yield RawSample(own[0].path, own[0].number, fields, own[0].bytes)
 
 
-def _open(path: Path, encoding: str) -> io.TextIOWrapper:
-    if path.suffix == ".gz":
-        return io.TextIOWrapper(gzip.open(path, "rb"), encoding=encoding, newline="")
-    return path.open(encoding=encoding, newline="")
-
-
-def _file(recipe: Recipe, root: Path, path: str, secret: bytes) -> Iterator[RawSample]:
-    name = path.rpartition("/")[2]
-    fields: dict[str, Value] = {"path": path, "name": name, "stem": name.partition(".")[0] or name}
+def _file(recipe: Recipe, listing: Listing, path: str, secret: bytes) -> Iterator[RawSample]:
+    folder, _, name = path.rpartition("/")
+    stem = name.partition(".")[0] or name
+    fields: dict[str, Value] = {"path": path, "name": name, "stem": stem, "folder": folder or "."}
     if recipe.source.pattern:
         match = compiled(recipe.source.pattern).search(path)
         if match is None:
@@ -116,7 +102,9 @@ def _file(recipe: Recipe, root: Path, path: str, secret: bytes) -> Iterator[RawS
     if recipe.lister is None:
         yield RawSample(path, None, fields)
         return
-    for number, row in enumerate(_listed(recipe, root / path, path), 1):
+    adapter, options = recipe.lister
+    listing.add_companions(path, adapter, options)
+    for number, row in enumerate(_listed(recipe, listing.root / path, path), 1):
         found = {**row.fields, **_pseudonyms(recipe, row.fields, secret)}
         yield RawSample(path, number, {**found, **fields}, row.bytes)
 
@@ -136,15 +124,8 @@ def _listed(recipe: Recipe, file: Path, path: str) -> Iterator[Row]:
 def _pseudonyms(recipe: Recipe, fields: Fields, secret: bytes) -> dict[str, Value]:
     """Raw identifiers are replaced before any rule of a recipe can see them."""
     assert recipe.lister is not None
-    namespace = (recipe.subject.namespace if recipe.subject else "") or recipe.id
     found: dict[str, Value] = {}
     for kind in recipe.lister[0].identifiers:
         raw = text(fields.get(kind))
-        found[kind] = pseudonym(raw, namespace=namespace, kind=kind, secret=secret) if raw else None
+        found[kind] = pseudonym(raw, namespace=recipe.namespace, kind=kind, secret=secret) if raw else None
     return found
-
-
-def one_line(error: BaseException) -> str:
-    """The first line of an error's message, or its name."""
-    words: Any = re.sub(r"\s+", " ", str(error).strip().partition("\n")[0])
-    return f"{words}" if words else type(error).__name__

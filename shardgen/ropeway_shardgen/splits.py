@@ -1,12 +1,16 @@
 """Which split a sample is in, and the check that no subject is in two."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ropeway.manifest import SPLITS, SplitName
 from ropeway_shardgen.fields import Fields, fill, lookup, text
 from ropeway_shardgen.problems import SampleError
 from ropeway_shardgen.pseudonyms import fraction
-from ropeway_shardgen.recipe import ColumnSplit, GroupSplit, Recipe, SubjectHash
+from ropeway_shardgen.recipe import Recipe
+from ropeway_shardgen.rules import ColumnSplit, GroupSplit, SubjectHash
+
+DEALT = "ropeway"
+"""Seed of the hash that deals subjects whom an official split leaves out."""
 
 
 def split_of(recipe: Recipe, fields: Fields, subject: str | None, key: str) -> SplitName:
@@ -18,16 +22,18 @@ def split_of(recipe: Recipe, fields: Fields, subject: str | None, key: str) -> S
     rule = recipe.split
     match rule:
         case SubjectHash():
-            return _by_hash(rule, fill(rule.by, fields) if rule.by else subject or key)
+            return _dealt(rule.fractions, fill(rule.by, fields) if rule.by else subject or key, rule.seed)
         case ColumnSplit():
-            found = text(lookup(fields, rule.from_))
-            if found is None or found not in rule.map:
+            word = text(lookup(fields, rule.from_)) or ""
+            if not word and rule.otherwise:
+                return _dealt(rule.otherwise, subject or key, DEALT)
+            if word not in rule.map:
                 raise SampleError(
-                    f"split {found!r} in field {rule.from_!r} is none of: {', '.join(rule.map)}",
+                    f"split {word!r} in field {rule.from_!r} is none of: {', '.join(rule.map)}",
                     reason="no split",
                     key=key,
                 )
-            return rule.map[found]
+            return rule.map[word]
         case GroupSplit():
             found = text(lookup(fields, rule.from_))
             for split in SPLITS:
@@ -36,11 +42,11 @@ def split_of(recipe: Recipe, fields: Fields, subject: str | None, key: str) -> S
             raise SampleError(f"{rule.from_} {found!r} is listed for no split", reason="no split", key=key)
 
 
-def _by_hash(rule: SubjectHash, group: str) -> SplitName:
-    used: list[SplitName] = [split for split in SPLITS if rule.fractions.get(split, 0) > 0]
-    at, end = fraction(group, seed=rule.seed), 0.0
+def _dealt(fractions: Mapping[SplitName, float], group: str, seed: str) -> SplitName:
+    used: list[SplitName] = [split for split in SPLITS if fractions.get(split, 0) > 0]
+    at, end = fraction(group, seed=seed), 0.0
     for split in used:
-        end += rule.fractions[split]
+        end += fractions[split]
         if at < end:
             return split
     return used[-1]

@@ -1,62 +1,85 @@
-"""Derived fields, labels and metadata columns: raw words turned into what the index holds."""
+"""Labels and metadata columns: raw words turned into what the index holds."""
 
 import math
 from collections.abc import Mapping
 
 from ropeway.index import Label, Value
-from ropeway_shardgen.fields import Fields, extract, fill, lookup, matches, text
+from ropeway_shardgen.fields import Fields, compiled, lookup, matches, text
 from ropeway_shardgen.problems import SampleError
-from ropeway_shardgen.recipe import FieldRule, MetaRule, Recipe, TaskRule
+from ropeway_shardgen.recipe import Recipe
+from ropeway_shardgen.rules import MetaRule, TaskRule
 
-_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-
-
-def derived(recipe: Recipe, fields: Fields) -> dict[str, Value]:
-    """A row's fields and those that the recipe derives from them, in the recipe's order."""
-    found = dict(fields)
-    for name, rule in recipe.fields.items():
-        found[name] = _derive(name, rule, found)
-    return found
-
-
-def _derive(name: str, rule: FieldRule, fields: Fields) -> Value:
-    value = lookup(fields, rule.from_) if rule.from_ else fill(rule.template, fields) if rule.template else rule.value
-    if rule.pattern:
-        value = extract(value, rule.pattern, name)
-    if rule.map and value is not None:
-        value = _mapped(f"field {name!r}", text(value) or "", rule.map)
-    return value
+_BOOLEANS = {"true": True, "1": True, "1.0": True, "yes": True, "false": False, "0": False, "0.0": False, "no": False}
 
 
 def labels(recipe: Recipe, fields: Fields, key: str) -> dict[str, Label]:
     """Every task's label: class positions or a number; None where the sample is unlabelled.
 
+    A multilabel label lists the positions of the classes that apply, and −(position + 1) of those nobody judged. Tasks
+    whose target is a part have no label.
+
     Raises:
         SampleError: a raw label is none of the classes; the message says which, where, and what would be.
     """
-    return {name: _label(task, fields, key) for name, task in recipe.tasks.items()}
+    return {name: _label(task, fields, key) for name, task in recipe.tasks.items() if not task.target}
 
 
 def _label(task: TaskRule, fields: Fields, key: str) -> Label:
+    if not matches(fields, task.where):
+        return None
+    if task.columns:
+        return _label_of_columns(task, fields, key)
     raw = text(lookup(fields, task.from_))
-    if raw is None or raw in task.missing or not matches(fields, task.where):
+    if raw is None or raw in task.missing:
         return None
     if task.type == "regression":
         return _float(raw, f"field {task.from_!r}", key)
     if task.type == "multilabel":
-        words = [word.strip() for word in raw.split(task.separator)]
-        return sorted({_position(task, word, key) for word in words if word})
-    return _position(task, raw, key)
+        words = (
+            compiled(task.words).findall(raw) if task.words else [word.strip() for word in raw.split(task.separator)]
+        )
+        positive = {position for word in words if word for position in _positions(task, word, key)}
+        return _multilabel(task, positive, {task.classes.index(name) for name in task.unjudged})
+    positions = _positions(task, raw, key)
+    return positions[0] if positions else None
 
 
-def _position(task: TaskRule, raw: str, key: str) -> int:
-    name = task.map.get(raw) if task.map else raw
-    if name not in task.classes:
+def _positions(task: TaskRule, raw: str, key: str) -> list[int]:
+    """The classes that a raw label means; none where it is outside the map and may be."""
+    named = task.map.get(raw) if task.map else {name: name for name in task.classes}.get(raw)
+    if named is None:
+        if task.unmapped == "ignore":
+            return []
         known = ", ".join(task.map or task.classes)
         raise SampleError(
             f"label {raw!r} in field {task.from_!r} is none of: {known}", reason="label outside the classes", key=key
         )
-    return task.classes.index(name)
+    return [task.classes.index(name) for name in ([named] if isinstance(named, str) else named)]
+
+
+def _label_of_columns(task: TaskRule, fields: Fields, key: str) -> Label:
+    positive, unknown = set[int](), set[int]()
+    for position, name in enumerate(task.classes):
+        raw = (text(lookup(fields, task.columns[name])) or "") if name in task.columns else None
+        if raw is None or name in task.unjudged or raw in task.unknown:
+            unknown.add(position)
+        elif raw in task.positive:
+            positive.add(position)
+        elif raw not in task.negative:
+            told = f"{raw!r} in field {task.columns[name]!r} is none of the words for positive, negative and unknown"
+            raise SampleError(f"label {told}", reason="label outside the classes", key=key)
+    if task.type == "multilabel":
+        return _multilabel(task, positive, unknown)
+    if len(positive) > 1 or not (positive or unknown):
+        told = f"{len(positive)} of {', '.join(task.columns.values())} are positive, not one"
+        raise SampleError(f"label: {told}", reason="label outside the classes", key=key)
+    return next(iter(positive), None)
+
+
+def _multilabel(task: TaskRule, positive: set[int], unknown: set[int]) -> Label:
+    if len(unknown - positive) == len(task.classes):
+        return None
+    return [*sorted(positive), *(-(position + 1) for position in sorted(unknown - positive))]
 
 
 def meta(rules: Mapping[str, MetaRule], fields: Fields, key: str) -> dict[str, Value]:
@@ -78,12 +101,16 @@ def _typed(value: Value, rule: MetaRule, name: str, key: str) -> Value:
         case "boolean":
             return _boolean(raw, name, key)
         case "number":
-            return _float(raw, f"metadata {name!r}", key)
+            return _capped(_float(raw, f"metadata {name!r}", key), rule)
         case "integer":
             number = _float(raw, f"metadata {name!r}", key)
             if number != int(number):
                 raise SampleError(f"metadata {name!r}: {raw!r} is not a whole number", key=key)
-            return int(raw) if raw.lstrip("+-").isdecimal() else int(number)
+            return int(_capped(int(raw) if raw.lstrip("+-").isdecimal() else int(number), rule))
+
+
+def _capped(number: float, rule: MetaRule) -> float:
+    return number if rule.cap is None else min(number, rule.cap)
 
 
 def _boolean(raw: str, name: str, key: str) -> bool:
@@ -100,12 +127,6 @@ def _float(raw: str, what: str, key: str) -> float:
     if not math.isfinite(number):
         raise SampleError(f"{what}: {raw!r} is not a finite number (list it as missing)", key=key)
     return number
-
-
-def _mapped(what: str, raw: str, words: Mapping[str, str]) -> str:
-    if raw not in words:
-        raise SampleError(f"{what}: {raw!r} is none of: {', '.join(words)}")
-    return words[raw]
 
 
 def late(recipe: Recipe, name: str) -> bool:

@@ -1,0 +1,197 @@
+"""Tables of the raw data: CSV and TSV (also gzipped), Parquet, Excel, JSON and JSON lines, as rows of fields."""
+
+import csv
+import gzip
+import io
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from ropeway.decoders.libraries import require
+from ropeway.errors import RopewayError, SourceError
+from ropeway.index import Value
+from ropeway_shardgen.fields import Fields, compiled, text
+from ropeway_shardgen.listing import Listing
+from ropeway_shardgen.problems import Problems, SampleError, one_line
+from ropeway_shardgen.rules import TableRule
+
+_LONGEST_CELL = 1 << 24
+"""Characters. The csv module's own limit is lower than some report texts are long."""
+
+_GLOB = frozenset("*?[")
+
+
+def table_rows(rule: TableRule, listing: Listing, problems: Problems) -> Iterator[tuple[str, int, Fields]]:
+    """Every row of a rule's tables: the table's path, the row's number (from 1) and its fields.
+
+    All rows have the columns of all tables; what a table or an object does not have is empty.
+
+    Raises:
+        SourceError: a table is missing or is not one.
+    """
+    paths = _paths(rule, listing)
+    columns: dict[str, Value] = {}
+    for path in paths if len(paths) > 1 else [path for path in paths if _kind(path) in ("json", "jsonl")]:
+        with _named(path, listing):
+            columns |= dict.fromkeys(_columns(listing.root / path, rule))
+    for path in paths:
+        groups = _named_groups(rule, path, listing.dataset)
+        with _named(path, listing):
+            for number, cells in enumerate(_rows(listing.root / path, rule), 1):
+                if isinstance(cells, str):
+                    problems.add(SampleError(f"row {number} of {path} {cells}"))
+                    continue
+                yield path, number, {**columns, **groups, **cells, "row": number}
+
+
+@contextmanager
+def _named(path: str, listing: Listing) -> Iterator[None]:
+    """Count a table in as a raw file; whatever is wrong with it becomes a SourceError that names it."""
+    try:
+        listing.add(path)
+        yield
+    except SampleError as error:
+        raise SourceError(str(error), dataset=listing.dataset) from error
+    except RopewayError:
+        raise
+    except Exception as error:  # of whatever library reads the format
+        raise SourceError(f"table {path} cannot be read: {one_line(error)}", dataset=listing.dataset) from error
+
+
+def _paths(rule: TableRule, listing: Listing) -> list[str]:
+    found: list[str] = []
+    for path in rule.tables:
+        try:
+            found += listing.glob(path) if _GLOB & set(path) else [path]
+        except SampleError as error:
+            raise SourceError(str(error), dataset=listing.dataset) from error
+    return found
+
+
+def _named_groups(rule: TableRule, path: str, dataset: str) -> Fields:
+    if not rule.pattern:
+        return {}
+    match = compiled(rule.pattern).search(path)
+    if match is None:
+        raise SourceError(f"table {path} does not match the pattern {rule.pattern!r}", dataset=dataset)
+    return match.groupdict()
+
+
+def _rows(path: Path, rule: TableRule) -> Iterator[Fields | str]:
+    """The rows as fields, or as what is wrong with them."""
+    match _kind(path.name):
+        case "parquet":
+            yield from _parquet(path, rule)
+        case "xlsx":
+            yield from _sheet(path, rule)
+        case "json" | "jsonl" as kind:
+            yield from _objects(path, rule, lines=kind == "jsonl")
+        case "tsv":
+            yield from _delimited(path, rule, "\t")
+        case _:
+            yield from _delimited(path, rule, ",")
+
+
+def _kind(path: str) -> str:
+    return path.removesuffix(".gz").rpartition(".")[2].lower()
+
+
+def _columns(path: Path, rule: TableRule) -> Iterator[str]:
+    """The columns of a table; of JSON, those of any of its objects."""
+    every = _kind(path.name) in ("json", "jsonl")
+    for row in _rows(path, rule) if every else itertools.islice(_rows(path, rule), 1):
+        yield from () if isinstance(row, str) else row
+
+
+def _delimited(path: Path, rule: TableRule, usual: str) -> Iterator[Fields | str]:
+    csv.field_size_limit(_LONGEST_CELL)
+    with _text(path, rule) as file:
+        for _ in range(rule.skip):
+            file.readline()
+        rows = csv.reader(file, delimiter=rule.delimiter or usual, strict=True)
+        columns = rule.columns or _header(next(rows, []))
+        for cells in rows:
+            if cells:
+                yield _row(columns, cells, rule)
+
+
+def _row(columns: Sequence[str], cells: Sequence[Value], rule: TableRule) -> Fields | str:
+    if len(cells) != len(columns):
+        return f"has {len(cells)} cells, the header {len(columns)}"
+    return {name: None if cell in rule.missing else cell for name, cell in zip(columns, cells, strict=True)}
+
+
+def _header(columns: Sequence[Any]) -> list[str]:
+    names = [str(name or "").strip() or f"column{number}" for number, name in enumerate(columns)]
+    if not names or len(set(names)) != len(names):
+        raise ValueError("it has no header, or one with a name twice")
+    return names
+
+
+def _text(path: Path, rule: TableRule) -> io.TextIOWrapper:
+    if path.suffix == ".gz":
+        return io.TextIOWrapper(gzip.open(path, "rb"), encoding=rule.encoding, newline="")
+    return path.open(encoding=rule.encoding, newline="")
+
+
+def _parquet(path: Path, rule: TableRule) -> Iterator[Fields]:
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches():
+            yield from (_flat(row, rule) for row in batch.to_pylist())
+
+
+def _sheet(path: Path, rule: TableRule) -> Iterator[Fields | str]:
+    """The first sheet of a workbook; formulas by their stored result."""
+    with path.open("rb") as file:  # the library leaves it open where it fails
+        book = require("openpyxl", "excel").load_workbook(file, read_only=True, data_only=True)
+        rows = book.worksheets[0].iter_rows(values_only=True)
+        columns = rule.columns or _header(_trimmed(next(rows, ())))
+        for cells in rows:
+            if any(cell is not None for cell in cells):
+                own = (list(cells) + [None] * len(columns))[: len(columns)]
+                yield _row(columns, [_plain(cell) for cell in own], rule)
+
+
+def _trimmed(cells: Sequence[Any]) -> list[Any]:
+    """A header row without the empty cells that a sheet has to its right."""
+    full = [place for place, cell in enumerate(cells) if cell is not None]
+    return list(cells[: full[-1] + 1]) if full else []
+
+
+def _objects(path: Path, rule: TableRule, *, lines: bool) -> Iterator[Fields]:
+    with _text(path, rule) as file:
+        found = (json.loads(line) for line in file if line.strip()) if lines else json.load(file)
+        if isinstance(found, dict):
+            raise ValueError("it is an object, not a list of them")
+        for entry in found:
+            yield _flat(entry, rule)
+
+
+def _flat(entry: Any, rule: TableRule, before: str = "") -> Fields:
+    """An object's entries as fields: nested names are joined by dots, lists by `;`."""
+    if not isinstance(entry, dict):
+        raise ValueError("it holds something that is not an object")
+    fields: dict[str, Value] = {}
+    for name, value in entry.items():
+        if isinstance(value, dict):
+            fields |= _flat(value, rule, f"{before}{name}.")
+            continue
+        plain = _plain(value)
+        fields[before + name] = None if text(plain) in rule.missing else plain
+    return fields
+
+
+def _plain(value: Any) -> Value:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, list | tuple):
+        return ";".join(text(_plain(one)) or "" for one in value)
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return str(value)
