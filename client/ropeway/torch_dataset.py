@@ -46,7 +46,7 @@ class StreamingDataset(IterableDataset[Batch]):
         *,
         global_batch_size: int | None = None,
         seed: int = 0,
-        parts: Sequence[str] | Mapping[str, Reading] | None = None,
+        parts: Sequence[str] | Mapping[str, Reading | str] | None = None,
         order: Order | None = None,
         tail: Tail = "drop",
         on_bad: OnBad = "raise",

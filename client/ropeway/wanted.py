@@ -8,6 +8,7 @@ from ropeway.cache import DiskCache
 from ropeway.collate import Collate
 from ropeway.decode import Decode, Decoder
 from ropeway.errors import UsageError
+from ropeway.model_ready import form
 from ropeway.parts import PartReader
 from ropeway.readings import Reading
 from ropeway.view import View
@@ -55,15 +56,20 @@ class Wanted:
     @classmethod
     def asked(
         cls,
-        parts: Sequence[str] | Mapping[str, Reading] | None,
+        parts: Sequence[str] | Mapping[str, Reading | str] | None,
         decoders: Mapping[str, Decoder | Decode] | None,
         ragged: Mapping[str, Collate] | None,
         **means: Any,
     ) -> "Wanted":
-        """From a loader's arguments."""
+        """From a loader's arguments.
+
+        Raises:
+            UsageError: a reading is named that there is none of.
+        """
+        named = parts if isinstance(parts, Mapping) else {}
         return cls(
             parts=None if parts is None else tuple(parts),
-            readings=parts if isinstance(parts, Mapping) else {},
+            readings={part: form(one) if isinstance(one, str) else one for part, one in named.items()},
             decoders=decoders or {},
             collate=ragged or {},
             **means,

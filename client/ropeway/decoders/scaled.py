@@ -28,10 +28,10 @@ def decode_scaled(content: memoryview, size: tuple[int, int], fit: Fit) -> Array
         array = decode_picture(content)
         if array.ndim - (array.shape[-1] <= 4 and array.ndim > 2) != 2:
             raise ValueError(f"a picture of {array.shape[0]} pages, which has no one size")
-        return _resampled(array, size, fit, (array.shape[0], array.shape[1]))
+        return resampled(array, size, fit)
     height, width = _inner((header.height, header.width), size, fit)
     array = decode_jpeg(content, header, height, width)
-    return _resampled(array, size, fit, _covered((header.height, header.width), (array.shape[0], array.shape[1])))
+    return resampled(array, size, fit, _covered((header.height, header.width), (array.shape[0], array.shape[1])))
 
 
 def _covered(whole: tuple[int, int], scaled: tuple[int, int]) -> tuple[float, float]:
@@ -50,8 +50,16 @@ def _inner(whole: tuple[float, float], size: tuple[int, int], fit: Fit) -> tuple
     return max(1, rounded(whole[0] * scale - 1e-9)), max(1, rounded(whole[1] * scale - 1e-9))
 
 
-def _resampled(array: Array, size: tuple[int, int], fit: Fit, whole: tuple[float, float]) -> Array:
-    """The picture in an array, `whole` (height, width) of it from the top left on, brought to a size."""
+def resampled(array: Array, size: tuple[int, int], fit: Fit, whole: tuple[float, float] | None = None) -> Array:
+    """A picture (height, width[, channel]) brought to a size, as `decode_scaled` tells.
+
+    Args:
+        array: holds the picture.
+        size: height and width wanted.
+        fit: what happens to the proportions.
+        whole: height and width of the picture from the top left on, where it does not fill the array.
+    """
+    whole = whole or (array.shape[0], array.shape[1])
     if fit == "crop":
         scale = max(want / have for want, have in zip(size, whole, strict=True))
         high, wide = (want / scale for want in size)

@@ -74,6 +74,39 @@ def decode_clip(file: BinaryIO, form: str, numbers: range) -> Array:
         raise ValueError(f"no frame {numbers[len(found)]}: the video ends before, or is damaged")
 
 
+def decode_spread(content: memoryview, form: str, count: int) -> Iterator[tuple[int, Array]]:
+    """Frames spread evenly from the first to the last, each RGB uint8 (height, width, 3), and its place among them.
+
+    A video of fewer frames gives some several times. Only one frame is held at a time.
+
+    Args:
+        content: of the file.
+        form: mp4, mov, avi, mkv or webm.
+        count: how many.
+
+    Raises:
+        ValueError: there are no frames, or damaged ones.
+    """
+    av = require("av", "video")
+    check_whole(content, form)
+    with damage(av.FFmpegError):
+        with _opened(av, io.BytesIO(content), form) as container:
+            packets = sum(1 for packet in container.demux(_first(container)) if packet.size)
+        if not packets:
+            raise ValueError("a video without frames")
+        wanted = np.rint(np.linspace(0, packets - 1, count)).astype(int).tolist()
+        with _opened(av, io.BytesIO(content), form) as container:
+            place = 0
+            for number, frame in enumerate(_frames(container, _first(container))):
+                pixels = frame.to_ndarray(format="rgb24") if place < count and wanted[place] == number else None
+                while pixels is not None and place < count and wanted[place] == number:
+                    yield place, pixels
+                    place += 1
+                if place == count:
+                    return
+    raise ValueError(f"no frame {wanted[place]} of {packets}: damaged")
+
+
 def _from(container: Any, stream: Any, wanted: int) -> Iterator[tuple[int, Any]]:
     """Numbered frames from a key frame on that is shown no later than the one wanted."""
     if not stream.guessed_rate:
