@@ -1,4 +1,4 @@
-"""The index: Parquet that anybody reads, one row per sample, one row group per shard."""
+"""The index: Parquet that anybody reads, one row per sample, row groups of whole shards."""
 
 import io
 from pathlib import Path
@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from indexed import publish, row
 from ropeway import index
 from ropeway import manifest as m
-from ropeway.engine import load_index
 from ropeway.errors import ChecksumError, FormatError
+from ropeway.indexed import load_index
 from ropeway.stores import open_store
 
 TASKS = [
@@ -41,6 +41,7 @@ def test_the_columns_are_those_of_the_format() -> None:
     assert [(column.name, str(column.type), column.nullable) for column in stored] == [
         ("key", "string", False), ("shard", names, False), ("offset", "int64", False), ("length", "int64", False),
         ("crc32c", "uint32", False), ("split", names, False), ("subject", "string", True),
+        ("content", "int64", True),
         ("x.offset", "int64", True), ("x.length", "int64", True),
         ("note.offset", "int64", True), ("note.length", "int64", True),
         ("task.sex", "int32", True), ("task.rhythm", "int32", True), ("task.findings", "list<element: int32>", True),
@@ -67,10 +68,11 @@ def test_duckdb_reads_it_with_plain_sql(tmp_path: Path) -> None:
     ]
 
 
-def test_row_groups_are_shards_and_columns_are_compressed() -> None:
+def test_row_groups_hold_whole_shards_and_columns_are_compressed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "GROUP_ROWS", 4)
     tables = [index.table(ROWS, SCHEMA), index.table(ROWS[:1], SCHEMA), index.table(ROWS[1:], SCHEMA)]
     stored = pq.ParquetFile(io.BytesIO(index.encode(tables))).metadata
-    assert [stored.row_group(number).num_rows for number in range(stored.num_row_groups)] == [3, 1, 2]
+    assert [stored.row_group(number).num_rows for number in range(stored.num_row_groups)] == [4, 2]
     assert {stored.row_group(0).column(number).compression for number in range(stored.num_columns)} == {"ZSTD"}
 
 

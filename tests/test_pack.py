@@ -25,15 +25,16 @@ from ropeway import index, manifest
 from ropeway.catalog import StoreCatalog
 from ropeway.errors import NotFound, RopewayError, SourceError
 from ropeway.manifest import Latest
+from ropeway.publishing import point_latest
 from ropeway.stores import LocalStore, Store, open_store
 from ropeway_shardgen import sidecar
+from ropeway_shardgen.demo.run import RECIPES
 from ropeway_shardgen.engine import in_process, in_processes
 from ropeway_shardgen.pack import Watch, pack, pack_plan
 from ropeway_shardgen.plan import Settings, make_plan
 from ropeway_shardgen.problems import SampleError
-from ropeway_shardgen.publish import point_latest
-from ropeway_shardgen.recipe import available, load
-from ropeway_shardgen.shard import ShardTask, pack_shard
+from ropeway_shardgen.recipe import load
+from ropeway_shardgen.shard import Job, pack_shard
 from shardgen_raw import RECIPE, png, real_root, recipe, row, write_raw, write_table
 
 GOLDEN = {
@@ -194,7 +195,7 @@ def test_a_truncated_dicom_is_named(tmp_path: Path, store: LocalStore) -> None:
     assert (found.samples, found.provenance.skipped) == (1, {"unreadable file": 1})
 
 
-@pytest.mark.parametrize("name", sorted(one.id for one in available()))
+@pytest.mark.parametrize("name", RECIPES)
 def test_real_files_pack(name: str, store: LocalStore) -> None:
     found = pack(load(name), real_root(), store).manifest
     assert found.samples > 0
@@ -330,7 +331,7 @@ def test_two_packers_at_once(store: LocalStore, tmp_path: Path) -> None:
 def test_a_packer_that_another_overtakes(root: Path, store: LocalStore) -> None:
     """The other publishes and clears the sidecars away while this one is still packing."""
 
-    def overtaken(tasks: object, advance: object) -> Iterator[object]:
+    def overtaken(job: object, shards: object, advance: object) -> Iterator[object]:
         pack(recipe(), root, store, SMALL)
         yield from ()
 
@@ -378,7 +379,7 @@ def test_memory_is_that_of_a_sample_not_of_a_shard(tmp_path: Path, store: LocalS
         nonlocal peak
         peak = max(peak, psutil.Process().memory_info().rss)
 
-    summary = pack_shard(ShardTask(plan.recipe, plan.version, root, store, "raise", plan.shards[0]), look)
+    summary = pack_shard(Job(plan.recipe, plan.version, root, store, "raise"), plan.shards[0], look)
     assert summary.bytes > 120 << 20
     assert peak - before < 40 << 20
 

@@ -8,15 +8,16 @@ import pytest
 
 from ropeway.errors import SourceError
 from ropeway_shardgen import raw_samples
+from ropeway_shardgen.demo.run import RECIPES
 from ropeway_shardgen.plan import make_plan
-from ropeway_shardgen.recipe import available
+from ropeway_shardgen.recipe import load
 from shardgen_raw import real_root
 
 
-def test_every_built_in_recipe_finds_its_files() -> None:
+def test_every_demo_recipe_finds_its_files() -> None:
     listed = set(raw_samples.listing())
     used: set[str] = set()
-    for recipe in available():
+    for recipe in map(load, RECIPES):
         plan = make_plan(recipe, real_root())
         assert plan.source_files > 0
         used |= {path for shard in plan.shards for sample in shard.samples for path in sample.files.values() if path}

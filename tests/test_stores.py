@@ -111,6 +111,24 @@ class TestEveryStore:
         assert store.read("big") == content
         assert bytes(store.read("big", size - 5, size)) == content[-5:]
 
+    def test_writes_piece_by_piece_and_shows_only_the_whole(self, store: Store) -> None:
+        store.put("d/x", b"old")
+        with store.writing("d/x") as file:
+            for _ in range(3):
+                file.write(b"new" * 50_000)
+            assert bytes(store.read("d/x")) == b"old"
+        assert bytes(store.read("d/x")) == b"new" * 150_000
+
+        def fail(path: str) -> None:
+            with store.writing(path) as file:
+                file.write(b"half")
+                raise ZeroDivisionError
+
+        for path in ("d/x", "d/y"):
+            with pytest.raises(ZeroDivisionError):
+                fail(path)
+        assert [(stat.path, stat.size) for stat in store.objects()] == [("d/x", 450_000)]
+
     def test_of_racing_creates_one_wins(self, store: Store) -> None:
         start = threading.Barrier(16)
 

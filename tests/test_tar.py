@@ -127,6 +127,14 @@ def test_equal_samples_are_equal_bytes() -> None:
     assert hashlib.sha256(content).hexdigest() == GOLDEN
 
 
+@given(st.text("ab/_-.0", min_size=1, max_size=130), st.integers(0, 1 << 36))
+def test_every_header_is_what_the_standard_library_writes(name: str, size: int) -> None:
+    """Names past 100 bytes and sizes past 8 GiB too, which take a pax header."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, 0o644
+    assert tar._header(name, size) == info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+
+
 def test_a_header_in_its_literal_bytes() -> None:
     blocks, where = tar.encode_sample("k", [("a", "txt", b"hello")], 1024)
     assert len(blocks) == 1024

@@ -1,14 +1,16 @@
-"""The index: one row per sample, in Parquet (zstd, one row group per shard), readable by anything that reads Parquet.
+"""The index: one row per sample, in Parquet (zstd, row groups of whole shards), readable by whatever reads Parquet.
 
-Columns: `key, shard, offset, length, crc32c, split, subject`, per part `<part>.offset` and `<part>.length` (null: the
-sample lacks that part), `task.<id>` (class position, list of them, or number; null: unlabelled) and `meta.<column>`.
-Offsets and lengths are bytes in the shard; `crc32c` is over the sample's whole span, tar headers included.
+Columns: `key, shard, offset, length, crc32c, split, subject, content`, per part `<part>.offset` and `<part>.length`
+(null: the sample lacks that part), `task.<id>` (class position, list of them, or number; null: unlabelled) and
+`meta.<column>`. Offsets and lengths are bytes in the shard; `crc32c` is over the sample's whole span, tar headers
+included; `content` is equal for samples that hold the same (see `content.py`; older indexes lack the column).
 """
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from operator import attrgetter
 from typing import TypeAlias
 
 import pyarrow as pa
@@ -20,6 +22,10 @@ from ropeway.tar import Span
 
 Label: TypeAlias = int | float | Sequence[int] | None
 Value: TypeAlias = str | int | float | bool | None
+
+GROUP_ROWS = 1 << 15
+"""Rows of a row group, at least: with a group for each shard of some dozen samples, an index took 20 times as long to
+read, and was three times as large."""
 
 META_TYPES: dict[str, pa.DataType] = {
     "string": pa.string(),
@@ -45,6 +51,7 @@ _FIXED = [
     pa.field("split", _NAMES, nullable=False),
     pa.field("subject", pa.string()),
 ]
+_CONTENT = pa.field("content", pa.int64())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,52 +65,67 @@ class Row:
     split: str
     subject: str | None
     parts: Mapping[str, Span]
+    content: int | None = None
     labels: Mapping[str, Label] = field(default_factory=dict)
     meta: Mapping[str, Value] = field(default_factory=dict)
 
 
 def schema(parts: Iterable[str], tasks: Iterable[Task], meta: Mapping[str, str]) -> pa.Schema:
     """The index's schema for these parts, tasks and metadata columns (name → one of `META_TYPES`)."""
-    fields = list(_FIXED)
+    fields = [*_FIXED, _CONTENT]
     for part in parts:
         fields += [pa.field(f"{part}.offset", pa.int64()), pa.field(f"{part}.length", pa.int64())]
-    fields += [pa.field(f"task.{task.id}", _LABEL_TYPES[task.type]) for task in tasks]
+    fields += [pa.field(f"task.{task.id}", _LABEL_TYPES[task.type]) for task in tasks if not task.target]
     fields += [pa.field(f"meta.{name}", META_TYPES[kind]) for name, kind in meta.items()]
     return pa.schema(fields)
 
 
 def table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
     """Rows as a table of that schema."""
-    return pa.Table.from_pydict({name: [_cell(row, name) for row in rows] for name in schema.names}, schema=schema)
+    return pa.Table.from_pydict({name: list(map(_cell(name), rows)) for name in schema.names}, schema=schema)
 
 
-def _cell(row: Row, column: str) -> object:
+def _cell(column: str) -> Callable[[Row], object]:
+    """What a row has in a column."""
     group, _, name = column.partition(".")
     match group, name:
         case "task", _ if name:
-            return row.labels.get(name)
+            return lambda row: row.labels.get(name)
         case "meta", _ if name:
-            return row.meta.get(name)
+            return lambda row: row.meta.get(name)
         case _, "offset" | "length":
-            span = row.parts.get(group)
-            return None if span is None else getattr(span, name)
+            place = Span._fields.index(name)
+            return lambda row: None if (span := row.parts.get(group)) is None else span[place]
         case "offset" | "length", "":
-            return getattr(row.span, group)
+            return attrgetter(f"span.{group}")
         case _:
-            return getattr(row, column)
+            return attrgetter(column)
 
 
 def encode(tables: Iterable[pa.Table]) -> bytes:
-    """One Parquet file, one row group per table (that is: per shard)."""
-    remaining = iter(tables)
-    first = next(remaining, None)
+    """One Parquet file of tables (one per shard); a row group holds several whole ones, `GROUP_ROWS` rows or more."""
+    groups = _grouped(tables)
+    first = next(groups, None)
     if first is None:
         raise FormatError("an index without shards")
     sink = io.BytesIO()
     with pq.ParquetWriter(sink, first.schema, compression="zstd", store_schema=True) as writer:
-        for rows in chain([first], remaining):
+        for rows in chain([first], groups):
             writer.write_table(rows.unify_dictionaries(), row_group_size=max(1, len(rows)))
     return sink.getvalue()
+
+
+def _grouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Tables put together until they are large enough for a row group."""
+    waiting, rows = list[pa.Table](), 0
+    for table in tables:
+        waiting.append(table)
+        rows += len(table)
+        if rows >= GROUP_ROWS:
+            yield pa.concat_tables(waiting)
+            waiting, rows = [], 0
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 def decode(data: bytes | memoryview, *, url: str | None = None) -> pa.Table:
@@ -138,7 +160,7 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 def check(rows: pa.Table, manifest: Manifest) -> None:
     """Raise FormatError when an index and its manifest disagree on parts, tasks, shards or the number of samples."""
     expected = {f"{part.name}.{name}": pa.int64() for part in manifest.parts for name in ("offset", "length")}
-    expected |= {f"task.{task.id}": _LABEL_TYPES[task.type] for task in manifest.tasks}
+    expected |= {f"task.{task.id}": _LABEL_TYPES[task.type] for task in manifest.labelled}
     missing = sorted(expected.keys() - set(rows.schema.names))
     if missing:
         raise FormatError(f"index lacks the columns {', '.join(missing)}", dataset=manifest.dataset)

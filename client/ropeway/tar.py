@@ -90,9 +90,7 @@ def encode_sample(key: str, parts: Iterable[tuple[str, str, bytes]], offset: int
     for part, form, content in parts:
         if part in spans:
             raise FormatError(f"part {part!r} twice in one sample", key=key)
-        info = tarfile.TarInfo(member_name(key, part, form))
-        info.size, info.mode = len(content), 0o644
-        header = info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+        header = _header(member_name(key, part, form), len(content))
         padding = bytes(-len(content) % BLOCK)
         spans[part] = Span(at + len(header), len(content))
         pieces += (header, content, padding)
@@ -100,6 +98,30 @@ def encode_sample(key: str, parts: Iterable[tuple[str, str, bytes]], offset: int
     if not spans:
         raise FormatError("a sample without parts", key=key)
     return b"".join(pieces), SampleSpan(Span(offset, at - offset), spans)
+
+
+def _header(name: str, size: int) -> bytes:
+    """A member's header: what `tarfile` writes, at a tenth of its time where nothing needs a pax header."""
+    path = name.encode()
+    if len(path) > _LONGEST_PATH or size > _LARGEST_PLAIN:
+        return _tarfile_header(name, size)
+    digits = b"%011o" % size
+    checksum = b"%06o\0 " % (_BLANK_SUM + sum(path) + sum(digits))
+    return b"".join((path, bytes(_LONGEST_PATH - len(path)), _BLANK[100:124], digits, _BLANK[135:148], checksum,
+                     _BLANK[156:]))  # fmt: skip
+
+
+def _tarfile_header(name: str, size: int) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, 0o644
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+
+
+_LONGEST_PATH = 100
+_LARGEST_PLAIN = 0o77777777777
+_BLANK = _tarfile_header("", 0)
+_BLANK_SUM = sum(_BLANK[:124]) + sum(_BLANK[135:148]) + 8 * ord(" ") + sum(_BLANK[156:])
+"""Of all bytes but the name and the size; POSIX counts the checksum itself as spaces."""
 
 
 def members(file: BinaryIO) -> Iterator[Member]:

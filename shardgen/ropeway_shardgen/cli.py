@@ -1,16 +1,33 @@
 """The commands `ropeway pack` and `ropeway recipes`."""
 
 import os
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from ropeway_shardgen.recipes_cli import recipes_command
+
 if TYPE_CHECKING:
+    from ropeway.stores import Store
+    from ropeway_shardgen.engine import Engine
+    from ropeway_shardgen.pack import Packed, Watch
+    from ropeway_shardgen.plan import Plan
     from ropeway_shardgen.recipe import Recipe
+    from ropeway_shardgen.slices import Unfinished
+
+    Work: TypeAlias = Callable[[Plan, Store, Watch], Packed | Unfinished]
 
 PANEL = "Stewards: pack and check"
+
+
+class EngineChoice(StrEnum):
+    """Where shards are packed."""
+
+    LOCAL = "local"
+    DASK = "dask"
 
 
 class OnErrorChoice(StrEnum):
@@ -36,12 +53,28 @@ def pack_command(  # noqa: PLR0913, PLR0917  one parameter per option
     shard_size: Annotated[str, typer.Option(metavar="SIZE", help="About how large a shard is, such as 256MiB.")] = "",
     limit: Annotated[int | None, typer.Option(min=1, help="Pack only the first so many samples.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Packing processes; 0: one per core.")] = 0,
+    engine: Annotated[EngineChoice, typer.Option(help="Pack on this machine, or on a Dask cluster.")] = (
+        EngineChoice.LOCAL
+    ),
+    scheduler: Annotated[
+        str, typer.Option(metavar="URL", help="The Dask scheduler, such as tcp://host:8786; none: one of this machine.")
+    ] = "",
+    cluster: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Launch a Dask cluster for this pack (Slurm, Kubernetes, SSH…).")
+    ] = None,
+    slice_: Annotated[
+        str, typer.Option("--slice", metavar="I/N", help="Pack only the I-th of N shares; the last one publishes.")
+    ] = "",
+    publish: Annotated[bool, typer.Option("--publish", help="Pack nothing: publish what slices packed.")] = False,
     on_error: Annotated[OnErrorChoice, typer.Option(help="Stop at a bad sample, or leave it out and count it.")] = (
         OnErrorChoice.RAISE
     ),
     pseudonym_key: Annotated[
         Path | None, typer.Option(help="File with a secret that keys the pseudonyms of subjects.")
     ] = None,
+    keep_raw: Annotated[
+        bool, typer.Option("--keep-raw", help="Also keep original files, without identity, as parts named <part>_raw.")
+    ] = False,
     check: Annotated[bool, typer.Option("--check", help="Only say what is missing or wrong in the folder.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -51,6 +84,8 @@ def pack_command(  # noqa: PLR0913, PLR0917  one parameter per option
     store before everything is packed.
     """
     from ropeway_shardgen import recipe as recipes
+    from ropeway_shardgen.engines import chosen
+    from ropeway_shardgen.keep_raw import with_originals
     from ropeway_shardgen.plan import Settings
     from ropeway_shardgen.sizes import parse_size
 
@@ -61,33 +96,32 @@ def pack_command(  # noqa: PLR0913, PLR0917  one parameter per option
         secret=_secret(pseudonym_key),
     )
     found = recipes.load(recipe)
+    if keep_raw:
+        found = with_originals(found, settings.secret)
     if check:
         _check(found, root, settings, as_json)
-    else:
-        _pack(found, root, store, settings, workers or os.cpu_count() or 1, as_json)
+        return
+    packers = chosen(engine.value, workers or os.cpu_count() or 1, scheduler, cluster)
+    _pack(found, root, store, settings, _work(settings, packers, slice_, publish), as_json)
 
 
-def recipes_command(
-    recipe: Annotated[str, typer.Argument(help="Tell more about this one.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
-) -> None:
-    """List the built-in recipes, or tell where one gets its raw data and what the folder must look like."""
-    import msgspec
-    from rich.console import Console
+def _work(settings: Any, engine: "Engine", own: str, publish: bool) -> "Work":
+    """What is to be done with a plan: all of it, a slice of it, or publishing."""
+    from ropeway.errors import UsageError
+    from ropeway_shardgen.pack import pack_plan
+    from ropeway_shardgen.slices import Slice, pack_slice, publish_slices
 
-    from ropeway_shardgen import recipe as recipes
-
-    chosen = [recipes.load(recipe)] if recipe else recipes.available()
-    if as_json:
-        told: Any = [_described(one) for one in chosen]
-        typer.echo(msgspec.json.format(msgspec.json.encode(told[0] if recipe else told), indent=2))
-    elif recipe:
-        _show_one(Console(), chosen[0])
-    else:
-        _show_all(Console(), chosen)
+    if publish:
+        if own:
+            raise UsageError("--publish packs nothing: leave --slice out")
+        return lambda plan, store, _: publish_slices(plan, store)
+    if own:
+        share = Slice.parse(own)
+        return lambda plan, store, watch: pack_slice(plan, store, settings, share, engine=engine, watch=watch)
+    return lambda plan, store, watch: pack_plan(plan, store, settings, engine=engine, watch=watch)
 
 
-def _pack(recipe: "Recipe", root: Path, store: str, settings: Any, workers: int, as_json: bool) -> None:
+def _pack(recipe: "Recipe", root: Path, store: str, settings: Any, work: "Work", as_json: bool) -> None:
     import time
 
     import msgspec
@@ -96,20 +130,19 @@ def _pack(recipe: "Recipe", root: Path, store: str, settings: Any, workers: int,
     from ropeway.errors import UsageError
     from ropeway.stores import open_store
     from ropeway_shardgen import report
-    from ropeway_shardgen.engine import local_engine
-    from ropeway_shardgen.pack import pack
+    from ropeway_shardgen.plan import make_plan
 
     if not store:
         raise UsageError("where to? give --store (a path or a URL), or --check to only inspect the folder")
     target = open_store(store)
     began = time.monotonic()
     with report.Bar(Console(stderr=True, quiet=as_json)) as bar:
-        packed = pack(recipe, root, target, settings, engine=local_engine(workers), watch=bar)
+        done = work(make_plan(recipe, root, settings), target, bar)
     seconds = time.monotonic() - began
     if as_json:
-        typer.echo(msgspec.json.encode(report.as_json(packed, target.url, seconds)))
+        typer.echo(msgspec.json.encode(report.as_json(done, target.url, seconds)))
     else:
-        report.show(Console(), packed, target.url, seconds)
+        report.show(Console(), done, target.url, seconds)
 
 
 def _check(recipe: "Recipe", root: Path, settings: Any, as_json: bool) -> None:
@@ -149,58 +182,3 @@ def _secret(path: Path | None) -> bytes:
     if len(secret) < 16:
         raise UsageError(f"the pseudonym key {path} is shorter than 16 bytes: write a random one into it")
     return secret
-
-
-def _described(recipe: "Recipe") -> dict[str, Any]:
-    card = recipe.card
-    return {
-        "id": recipe.id,
-        "title": card.title,
-        "domain": card.domain,
-        "modalities": card.modalities,
-        "unit": card.unit,
-        "licence": card.licence,
-        "access": card.access,
-        "shareable": card.shareable,
-        "tasks": [{"id": t.id, "type": t.type, "classes": t.classes} for t in recipe.manifest_tasks],
-        "parts": [{"name": name, "kind": part.kind, "adapter": part.adapter} for name, part in recipe.parts.items()],
-        "meta": list(recipe.meta),
-        "raw": {"get": recipe.raw.get, "folder": recipe.raw.folder},
-        "description": card.description,
-        "citation": card.citation,
-        "homepage": card.homepage,
-    }
-
-
-def _show_all(console: Any, recipes: "list[Recipe]") -> None:
-    from rich.table import Column, Table
-
-    name = Column("recipe", no_wrap=True, style="bold")
-    table = Table(name, "title", "one sample", "tasks", "access", box=None, pad_edge=False)
-    for recipe in recipes:
-        card = recipe.card
-        table.add_row(recipe.id, card.title, card.unit, ", ".join(recipe.tasks) or "-", card.access)
-    console.print(table)
-    console.print(
-        "\n`ropeway recipes ID` tells where to get the raw data; your own recipe is a .toml file", highlight=False
-    )
-
-
-def _show_one(console: Any, recipe: "Recipe") -> None:
-    card = recipe.card
-    parts = ", ".join(f"{name} ({part.kind})" for name, part in recipe.parts.items())
-    lines = [
-        f"{recipe.id}: {card.title}",
-        f"{card.domain}; one sample is one {card.unit}; licence {card.licence}; access {card.access}",
-        *(["", card.description.strip()] if card.description else []),
-        *("", "Where to get it:", *_indented(recipe.raw.get)),
-        *("", "What the folder looks like:", *_indented(recipe.raw.folder)),
-        *("", f"Parts: {parts}"),
-        *(f"Task {t.id} ({t.type}): {', '.join(t.classes) or t.units}" for t in recipe.manifest_tasks),
-        *("", f"Pack it: ropeway pack {recipe.id} --root RAW --store URL"),
-    ]
-    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=not console.is_terminal)
-
-
-def _indented(text: str) -> list[str]:
-    return [f"  {line}" for line in text.strip().splitlines()]

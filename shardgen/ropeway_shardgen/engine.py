@@ -1,7 +1,7 @@
-"""Engines: who packs the shards. An engine takes tasks and gives their summaries, in any order.
+"""Engines: who packs the shards. An engine takes shards and gives their summaries, in any order.
 
-`pack_shard` is a pure function of a picklable task, so an engine is a few lines: in this process, in worker processes,
-or on a cluster.
+`pack_shard` is a pure function of a picklable job and shard, so an engine is a few lines: in this process, in worker
+processes (both here), or on a cluster (`engine_dask.py`).
 """
 
 import multiprocessing
@@ -14,11 +14,13 @@ from multiprocessing import connection
 from typing import Any, TypeAlias
 
 from ropeway.errors import RopewayError
-from ropeway_shardgen.shard import Advance, ShardTask, pack_shard
+from ropeway_shardgen.planned import PlannedShard
+from ropeway_shardgen.shard import Advance, Job, pack_shard
 from ropeway_shardgen.sidecar import ShardSummary
 
-Engine: TypeAlias = Callable[[Sequence[ShardTask], Advance], Iterator[ShardSummary]]
-"""Packs tasks, telling of its progress; the first error ends it."""
+Engine: TypeAlias = Callable[[Job, Sequence[PlannedShard], Advance], Iterator[ShardSummary]]
+"""Packs shards of a job, telling of its progress (from the thread that takes the summaries). The first error ends it;
+so does whoever closes it."""
 
 _WORTH_A_POOL = 32 << 20
 """Bytes. Starting processes takes about a second."""
@@ -30,29 +32,29 @@ _POLL = 0.2
 def local_engine(workers: int) -> Engine:
     """The engine of this machine: a pool of processes, or this process where a pool would cost more than it saves."""
 
-    def engine(tasks: Sequence[ShardTask], advance: Advance) -> Iterator[ShardSummary]:
-        alone = workers <= 1 or len(tasks) <= 1 or sum(task.shard.size for task in tasks) < _WORTH_A_POOL
-        yield from in_process(tasks, advance) if alone else in_processes(workers)(tasks, advance)
+    def engine(job: Job, shards: Sequence[PlannedShard], advance: Advance) -> Iterator[ShardSummary]:
+        alone = workers <= 1 or len(shards) <= 1 or sum(shard.size for shard in shards) < _WORTH_A_POOL
+        yield from in_process(job, shards, advance) if alone else in_processes(workers)(job, shards, advance)
 
     return engine
 
 
-def in_process(tasks: Sequence[ShardTask], advance: Advance) -> Iterator[ShardSummary]:
+def in_process(job: Job, shards: Sequence[PlannedShard], advance: Advance) -> Iterator[ShardSummary]:
     """Pack one shard after the other in this process."""
-    for task in tasks:
-        yield pack_shard(task, advance)
+    for shard in shards:
+        yield pack_shard(job, shard, advance)
 
 
 def in_processes(workers: int) -> Engine:
     """An engine with a pool of freshly started processes; they end when this one does, however it ends."""
 
-    def engine(tasks: Sequence[ShardTask], advance: Advance) -> Iterator[ShardSummary]:
+    def engine(job: Job, shards: Sequence[PlannedShard], advance: Advance) -> Iterator[ShardSummary]:
         context = multiprocessing.get_context("spawn")
-        size = max(1, min(workers, len(tasks)))
+        size = max(1, min(workers, len(shards)))
         counters = context.RawArray("q", 2 * size)
-        pool = ProcessPoolExecutor(size, context, _start, (context.Value("i", 0), counters))
+        pool = ProcessPoolExecutor(size, context, _start, (job, context.Value("i", 0), counters))
         try:
-            yield from _run(pool, workers, tasks, _Progress(counters, advance))
+            yield from _run(pool, size, shards, _Progress(counters, advance))
         except BrokenProcessPool as error:
             raise RopewayError(
                 "a packing process died; was the machine out of memory? Run the same command to go on"
@@ -81,14 +83,14 @@ class _Progress:
 
 
 def _run(
-    pool: ProcessPoolExecutor, workers: int, tasks: Sequence[ShardTask], progress: _Progress
+    pool: ProcessPoolExecutor, workers: int, shards: Sequence[PlannedShard], progress: _Progress
 ) -> Iterator[ShardSummary]:
-    """Keep a few tasks waiting per worker: not all of a large plan is pickled at once."""
-    waiting = iter(tasks)
+    """Keep a shard or two waiting per worker: not all of a large plan is pickled at once."""
+    waiting = iter(shards)
     running: set[Future[ShardSummary]] = set()
     while True:
-        while len(running) < 2 * workers and (task := next(waiting, None)) is not None:
-            running.add(pool.submit(_pack, task))
+        while len(running) < 2 * workers and (shard := next(waiting, None)) is not None:
+            running.add(pool.submit(_pack, shard))
         if not running:
             return
         done, running = wait(running, timeout=_POLL, return_when=FIRST_COMPLETED)
@@ -97,13 +99,15 @@ def _run(
             yield future.result()
 
 
+_job: Any = None
 _counters: Any = None
 _slot = 0
 
 
-def _start(started: Any, counters: Any) -> None:
-    """Begin a worker: take two of the counters, and watch the parent."""
-    global _counters, _slot  # noqa: PLW0603  the pool's way to hand a worker something shared
+def _start(job: Job, started: Any, counters: Any) -> None:
+    """Begin a worker: keep the job, take two of the counters, and watch the parent."""
+    global _job, _counters, _slot  # noqa: PLW0603  the pool's way to hand a worker something shared
+    _job = job
     with started.get_lock():
         _slot = 2 * started.value
         started.value += 1
@@ -119,8 +123,8 @@ def _end_with(sentinel: int) -> None:
     os._exit(1)
 
 
-def _pack(task: ShardTask) -> ShardSummary:
-    return pack_shard(task, _advance)
+def _pack(shard: PlannedShard) -> ShardSummary:
+    return pack_shard(_job, shard, _advance)
 
 
 def _advance(samples: int, size: int) -> None:

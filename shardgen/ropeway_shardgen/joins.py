@@ -24,9 +24,9 @@ class Join:
         for row in rows:
             if not self._columns:
                 self._columns = tuple(column for column in row if column in used)
-                self._check(row)
+            self._check(row)
             key = tuple(text(row[column]) or "" for column in rule.on)
-            self._rows.setdefault(key, []).append({column: row.get(column) for column in self._columns})
+            self._rows.setdefault(key, []).append({column: row[column] for column in self._columns})
 
     def row(self, fields: Fields) -> Fields:
         """What the table says of a sample.
@@ -55,7 +55,7 @@ class Join:
             return None
 
     def _check(self, row: Fields) -> None:
-        lacking = [column for column in self.rule.on if column not in row]
+        lacking = [column for column in (*self.rule.on, *self._columns) if column not in row]
         if lacking:
             raise SampleError(
                 f"joins.{self.name}: there is no column {lacking[0]!r}; there is: {', '.join(row)}",

@@ -1,18 +1,21 @@
 """Packing a dataset: plan, pack the shards that are not finished yet, publish."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ropeway.manifest import Manifest, object_path
+from ropeway.publishing import point_latest, published
 from ropeway.stores import Store
 from ropeway_shardgen import sidecar
 from ropeway_shardgen.engine import Engine, in_process
 from ropeway_shardgen.plan import DEFAULTS, Plan, Settings, make_plan
-from ropeway_shardgen.publish import clear, point_latest, publish, published
+from ropeway_shardgen.planned import PlannedShard
+from ropeway_shardgen.publish import clear, publish
 from ropeway_shardgen.recipe import Recipe
-from ropeway_shardgen.shard import Advance, ShardTask
+from ropeway_shardgen.shard import Job
+from ropeway_shardgen.shared_subjects import check_shared_subjects
 
 log = logging.getLogger(__name__)
 
@@ -72,30 +75,54 @@ def pack_plan(
     plan: Plan, store: Store, settings: Settings, *, engine: Engine = in_process, watch: Watch = SILENT
 ) -> Packed:
     """Pack what was planned with the same settings; see `pack`."""
+    there = packed_before(plan, store)
+    if there is not None:
+        return there
+    resumed = pack_shards(plan, plan.shards, store, settings, engine=engine, watch=watch)
+    return finish(plan, store, resumed)
+
+
+def packed_before(plan: Plan, store: Store) -> Packed | None:
+    """What is published of the same input, if it is; what another packer may have left beside it is cleared away."""
     dataset = plan.recipe.id
     there = published(store, dataset, plan.version)
-    if there is not None:
-        latest = point_latest(store, dataset, plan.version)
-        clear(store, dataset, plan.version)
-        return Packed(there, True, latest.version == plan.version, 0)
-    tasks = list(_unfinished(plan, store, settings))
-    advance: Advance = watch.advance
-    watch.begin(plan, sum(len(task.shard.samples) for task in tasks), sum(task.shard.size for task in tasks))
-    for summary in engine(tasks, advance):
-        log.debug("packed %s: %d samples, %d bytes", summary.name, summary.samples, summary.bytes)
-    made = publish(plan, store)
+    if there is None:
+        return None
     latest = point_latest(store, dataset, plan.version)
-    return Packed(made, False, latest.version == plan.version, len(plan.shards) - len(tasks))
+    clear(store, dataset, plan.version)
+    return Packed(there, True, latest.version == plan.version, 0)
 
 
-def _unfinished(plan: Plan, store: Store, settings: Settings) -> Iterator[ShardTask]:
+def pack_shards(
+    plan: Plan, shards: Sequence[PlannedShard], store: Store, settings: Settings, *, engine: Engine, watch: Watch
+) -> int:
+    """Pack those of the shards that are not finished, and publish nothing. Returns how many were."""
+    check_shared_subjects(plan, store)
+    left = list(_unfinished(plan, shards, store))
+    watch.begin(plan, sum(map(len, left)), sum(shard.size for shard in left))
+    job = Job(plan.recipe, plan.version, plan.root, store, settings.on_error)
+    for summary in engine(job, left, watch.advance) if left else ():
+        log.debug("packed %s: %d samples, %d bytes", summary.name, summary.samples, summary.bytes)
+    return len(shards) - len(left)
+
+
+def finish(plan: Plan, store: Store, resumed: int) -> Packed:
+    """Publish a plan whose shards are all packed."""
+    made = publish(plan, store)
+    latest = point_latest(store, plan.recipe.id, plan.version)
+    return Packed(made, False, latest.version == plan.version, resumed)
+
+
+def _unfinished(plan: Plan, shards: Sequence[PlannedShard], store: Store) -> Iterator[PlannedShard]:
+    """The shards without a sidecar, and those whose tar file is not the one that the sidecar tells of."""
     dataset = plan.recipe.id
     sizes = {stat.path: stat.size for stat in store.objects(object_path(dataset, plan.version))}
-    for shard in plan.shards:
-        place = sidecar.path(dataset, plan.version, shard.name)
-        if place in sizes:
-            summary, _ = sidecar.read(store, place)
+    places = {shard.name: sidecar.path(dataset, plan.version, shard.name) for shard in shards}
+    told = sidecar.read_all(store, [place for place in places.values() if place in sizes])
+    for shard in shards:
+        if places[shard.name] in sizes:
+            summary, _ = next(told)
             path = object_path(dataset, f"{plan.version}/{shard.name}")
             if not summary.samples or sizes.get(path) == summary.bytes:
                 continue
-        yield ShardTask(plan.recipe, plan.version, plan.root, store, settings.on_error, shard)
+        yield shard

@@ -6,26 +6,31 @@ folder, recipe and settings give the same plan, on any machine. What is left is 
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from ropeway.errors import FormatError, SourceError
-from ropeway.index import Label, Value
+from ropeway.index import Value
 from ropeway.keys import escape_key
 from ropeway.manifest import FORMAT, SPLITS, Card, SplitName
 from ropeway_shardgen.adapters.opened import close_all
 from ropeway_shardgen.fields import Fields, fill, lookup, matches
+from ropeway_shardgen.joins import read_joins
+from ropeway_shardgen.keep_raw import Once
 from ropeway_shardgen.listing import Listing
+from ropeway_shardgen.planned import PlannedSample, PlannedShard, stow, unstow
 from ropeway_shardgen.problems import OnError, Problems, SampleError
-from ropeway_shardgen.pseudonyms import pseudonym
-from ropeway_shardgen.recipe import PartRule, Recipe
+from ropeway_shardgen.recipe import Recipe
+from ropeway_shardgen.references import used_columns
+from ropeway_shardgen.resolved import Resolved, Rules
+from ropeway_shardgen.rules import PartRule
 from ropeway_shardgen.sizes import parse_size
 from ropeway_shardgen.source import RawSample, raw_samples
 from ropeway_shardgen.splits import leaks, split_of
-from ropeway_shardgen.values import derived, labels, late, meta
+from ropeway_shardgen.values import labels, late, meta
 
 REVISION = 1
 """Part of every version. Counted up when packing would write other bytes for the same input than it did before."""
@@ -51,40 +56,6 @@ DEFAULTS = Settings()
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedSample:
-    """One sample, ready to be read.
-
-    Attributes:
-        files: part → file (relative to the raw root), or "" for an adapter that reads none; absent: lacks the part.
-        fields: what the adapters need to find it.
-        size: about how many bytes it will take in a shard.
-    """
-
-    key: str
-    split: SplitName
-    subject: str | None
-    files: Mapping[str, str]
-    fields: Fields
-    labels: Mapping[str, Label]
-    meta: Mapping[str, Value]
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedShard:
-    """The samples of one tar file, in order."""
-
-    name: str
-    split: SplitName
-    samples: tuple[PlannedSample, ...]
-
-    @property
-    def size(self) -> int:
-        """About how many bytes it will have."""
-        return sum(sample.size for sample in self.samples)
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """A pack before it begins."""
 
@@ -103,7 +74,7 @@ class Plan:
     @property
     def samples(self) -> int:
         """Samples in all shards."""
-        return sum(len(shard.samples) for shard in self.shards)
+        return sum(map(len, self.shards))
 
 
 def make_plan(recipe: Recipe, root: str | Path, settings: Settings = DEFAULTS) -> Plan:
@@ -119,7 +90,7 @@ def make_plan(recipe: Recipe, root: str | Path, settings: Settings = DEFAULTS) -
         samples = list(_samples(recipe, listing, settings, problems))
     finally:
         close_all()
-    for leak in leaks((sample.subject, sample.split) for sample in samples):
+    for leak in _leaks(recipe, samples):
         problems.add_fatal(leak)
     problems.raise_found()
     if not samples:
@@ -128,7 +99,7 @@ def make_plan(recipe: Recipe, root: str | Path, settings: Settings = DEFAULTS) -
     parameters = _parameters(recipe, settings)
     digest = listing.digest()
     if recipe.order == "shuffled":
-        samples.sort(key=lambda sample: hashlib.sha256(sample.key.encode()).digest())
+        samples.sort(key=lambda sample: hashlib.sha256(unstow(sample).key.encode()).digest())
     return Plan(
         recipe=recipe,
         version=_version(recipe, parameters, digest),
@@ -149,20 +120,34 @@ def inspect(recipe: Recipe, root: str | Path, settings: Settings = DEFAULTS) -> 
         listing = Listing(root, recipe.id)
         samples = list(_samples(recipe, listing, settings, problems))
     except SourceError as error:
-        return [*problems.found, str(error)]
+        return [*problems.found, str(error.args[0])]
     finally:
         close_all()
-    found = [*problems.found, *leaks((sample.subject, sample.split) for sample in samples)]
+    found = [*problems.found, *_leaks(recipe, samples)]
     return found or ([] if samples else ["no sample in the folder"])
 
 
-def _samples(recipe: Recipe, listing: Listing, settings: Settings, problems: Problems) -> Iterator[PlannedSample]:
+def _leaks(recipe: Recipe, samples: list[bytes]) -> list[str]:
+    """Subjects in several splits, unless the recipe says why the official split has them there."""
+    if recipe.split_leaks:
+        return []
+    return leaks((sample.subject, sample.split) for sample in map(unstow, samples))
+
+
+def _samples(recipe: Recipe, listing: Listing, settings: Settings, problems: Problems) -> Iterator[bytes]:
+    """The samples, stowed."""
     places: dict[str, tuple[str, int | None]] = {}
+    try:
+        joins = read_joins(recipe.joins, lambda join: used_columns(recipe, join), listing, problems)
+    except SampleError as error:
+        raise SourceError(str(error), dataset=recipe.id) from error
+    rules, once = Rules(recipe, joins, settings.secret), Once(recipe, listing.sizes)
     for raw in raw_samples(recipe, listing, problems, settings.secret):
         if settings.limit is not None and len(places) >= settings.limit:
             return
         try:
-            sample = _sample(recipe, listing, raw, settings.secret)
+            sample = _sample(rules, listing, raw)
+            stowed = b"" if sample is None else stow(once(sample))
         except SampleError as error:
             problems.add(_placed(error, raw))
             continue
@@ -173,18 +158,19 @@ def _samples(recipe: Recipe, listing: Listing, settings: Settings, problems: Pro
             problems.add_fatal(f"key {sample.key} is there twice: {first} and {raw.place}")
             continue
         places[sample.key] = (raw.path, raw.number)
-        yield sample
+        yield stowed
 
 
-def _sample(recipe: Recipe, listing: Listing, raw: RawSample, secret: bytes) -> PlannedSample | None:
-    fields = derived(recipe, raw.fields)
+def _sample(rules: Rules, listing: Listing, raw: RawSample) -> PlannedSample | None:
+    recipe = rules.recipe
+    fields = Resolved(raw.fields, rules)
     if not matches(fields, recipe.source.where):
         return None
     try:
         key = escape_key(fill(recipe.key, fields))
     except FormatError as error:
         raise SampleError(str(error), reason="no key") from error
-    subject = _subject(recipe, fields, secret)
+    subject = _subject(rules, fields)
     files, size = _files(recipe, listing, raw, fields)
     early = {name: rule for name, rule in recipe.meta.items() if not late(recipe, name)}
     return PlannedSample(
@@ -194,18 +180,22 @@ def _sample(recipe: Recipe, listing: Listing, raw: RawSample, secret: bytes) -> 
         files=files,
         fields={name: lookup(fields, name) for part in files for name in _locators(recipe, part)},
         labels=labels(recipe, fields, key),
-        meta=meta(early, fields, key),
+        meta=_study(rules, fields) | meta(early, fields, key),
         size=size,
     )
 
 
-def _subject(recipe: Recipe, fields: Fields, secret: bytes) -> str | None:
-    if recipe.subject is None:
+def _subject(rules: Rules, fields: Fields) -> str | None:
+    rule = rules.recipe.subject
+    if rule is None:
         return None
-    raw = fill(recipe.subject.id, fields)
-    if not recipe.subject.pseudonym:
-        return raw
-    return pseudonym(raw, namespace=recipe.subject.namespace or recipe.id, kind="subject", secret=secret)
+    raw = fill(rule.id, fields)
+    return rules.pseudonym(raw, "subject") if rule.pseudonym else raw
+
+
+def _study(rules: Rules, fields: Fields) -> dict[str, Value]:
+    rule = rules.recipe.study
+    return {"study": rules.pseudonym(fill(rule.id, fields), "study")} if rule else {}
 
 
 def _locators(recipe: Recipe, part: str) -> tuple[str, ...]:
@@ -219,13 +209,16 @@ def _files(recipe: Recipe, listing: Listing, raw: RawSample, fields: Fields) -> 
     size = 0
     for name, part in recipe.parts.items():
         if not recipe.readers[name][0].needs_file:
+            if part.optional and any(lookup(fields, one) is None for one in _locators(recipe, name)):
+                continue
             files[name] = ""
             size += _HEADERS + (part.bytes or 4 * len(_locators(recipe, name)))
             continue
-        if part.optional and _lacks(listing, part, fields):
+        path = _file_of(listing, part, fields)
+        if path is None:
             continue
-        path = fill(part.file, fields)
-        found = listing.add(path)
+        adapter, options = recipe.readers[name]
+        found = listing.add(path) + listing.add_companions(path, adapter, options)
         files[name] = path
         own = raw.bytes if path == raw.path else None
         size += _HEADERS + (part.bytes or own or found)
@@ -234,35 +227,60 @@ def _files(recipe: Recipe, listing: Listing, raw: RawSample, fields: Fields) -> 
     return files, size
 
 
-def _lacks(listing: Listing, part: PartRule, fields: Fields) -> bool:
-    """Whether an optional part is not there: its path cannot be filled, or names no file."""
-    try:
-        path = fill(part.file, fields)
-    except SampleError as error:
-        if error.reason != "missing value":
-            raise
-        return True
-    return not (listing.root / path).exists()
+def _file_of(listing: Listing, part: PartRule, fields: Fields) -> str | None:
+    """The first of a part's paths that is there; None for an optional part of which none is, or none can be filled."""
+    paths = []
+    for template in part.paths:
+        try:
+            paths.append(fill(template, fields))
+        except SampleError as error:
+            if error.reason != "missing value" or not (part.optional or len(part.paths) > 1):
+                raise
+    for path in paths:
+        if (listing.root / path).exists():
+            return path
+    if part.optional:
+        return None
+    raise SampleError(f"raw file missing: {' or '.join(paths) or 'its path has an empty field'}", reason="missing file")
 
 
 def _placed(error: SampleError, raw: RawSample) -> SampleError:
     return SampleError(f"{error.args[0]} ({raw.place})", reason=error.reason, key=error.key)
 
 
-def _shards(samples: list[PlannedSample], shard_size: int) -> Iterator[PlannedShard]:
-    """Samples in order, each split cut where a shard would grow past its size. A larger sample has its own shard."""
-    for split in SPLITS:
-        number, size, run = 0, 0, list[PlannedSample]()
-        for sample in samples:
-            if sample.split != split:
-                continue
-            if run and size + sample.size > shard_size:
-                yield PlannedShard(f"{split}-{number:06d}.tar", split, tuple(run))
-                number, size, run = number + 1, 0, []
-            run.append(sample)
-            size += sample.size
-        if run:
-            yield PlannedShard(f"{split}-{number:06d}.tar", split, tuple(run))
+@dataclass(slots=True)
+class _Growing:
+    """The shards of one split while samples are added."""
+
+    split: SplitName
+    shard_size: int
+    size: int = 0
+    run: list[bytes] = field(default_factory=list)
+    done: list[PlannedShard] = field(default_factory=list)
+
+    def add(self, stowed: bytes, size: int) -> None:
+        """Begin a new shard where this one would grow past its size. A larger sample has its own."""
+        if self.run and self.size + size > self.shard_size:
+            self.end()
+        self.run.append(stowed)
+        self.size += size
+
+    def end(self) -> None:
+        if self.run:
+            name = f"{self.split}-{len(self.done):06d}.tar"
+            self.done.append(PlannedShard(name, self.split, self.size, tuple(self.run)))
+        self.size, self.run = 0, []
+
+
+def _shards(samples: Iterable[bytes], shard_size: int) -> Iterator[PlannedShard]:
+    """Samples in order, each split for itself."""
+    growing = {split: _Growing(split, shard_size) for split in SPLITS}
+    for stowed in samples:
+        sample = unstow(stowed)
+        growing[sample.split].add(stowed, sample.size)
+    for one in growing.values():
+        one.end()
+        yield from one.done
 
 
 def _parameters(recipe: Recipe, settings: Settings) -> dict[str, str | int | float | bool | None]:
@@ -276,9 +294,11 @@ def _parameters(recipe: Recipe, settings: Settings) -> dict[str, str | int | flo
 def _version(recipe: Recipe, parameters: Mapping[str, object], source: str) -> str:
     """The digest of all that the bytes depend on.
 
+    What is said of CLIMB is for people only.
     What a recipe leaves to defaults is left out: a key that a later release adds to the language changes no version.
     """
     said = {f.name: value for f in dataclasses.fields(Card) if (value := getattr(recipe.card, f.name)) != f.default}
     rules = msgspec.to_builtins(recipe) | {"card": said}
+    rules.pop("climb", None)
     content = {"format": FORMAT, "recipe": rules, "parameters": parameters, "source": source}
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:12]

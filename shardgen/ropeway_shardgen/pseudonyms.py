@@ -18,6 +18,17 @@ def pseudonym(raw: str, *, namespace: str, kind: str, secret: bytes) -> str:
     return hmac.new(secret, words, hashlib.sha256).hexdigest()[:DIGITS]
 
 
+def uid(raw: str, key: bytes) -> str:
+    """The DICOM UID that stands for another one: a keyed hash of it, written as UUID-derived UIDs are (PS3.5, B.2)."""
+    digest = hmac.new(key, raw.encode(), hashlib.sha256).digest()
+    return f"2.25.{int.from_bytes(digest[:16], 'big')}"
+
+
+def uid_key(secret: bytes) -> bytes:
+    """The key of UIDs, made of the pseudonyms' secret so that who learns it cannot make other pseudonyms."""
+    return hmac.new(secret, b"uid", hashlib.sha256).digest()
+
+
 def fraction(group: str, *, seed: str) -> float:
     """A number in [0, 1) that depends on nothing but the group's name and the seed."""
     digest = hmac.new(seed.encode(), group.encode(), hashlib.sha256).digest()

@@ -6,31 +6,18 @@ version there.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
 from ropeway import index, manifest
-from ropeway.errors import AlreadyExists, Conflict, NotFound, SourceError
-from ropeway.manifest import SPLITS, IndexFile, Latest, Manifest, Part, Provenance, Split
+from ropeway.errors import AlreadyExists, NotFound, SourceError
+from ropeway.manifest import SPLITS, IndexFile, Manifest, Part, Provenance, Split, SplitName
+from ropeway.publishing import ROWS_PER_FILE, point_latest, published, software
 from ropeway.stores import Store
 from ropeway_shardgen import sidecar
 from ropeway_shardgen.plan import Plan
 from ropeway_shardgen.sidecar import ShardSummary
-
-_ROWS_PER_FILE = 1_000_000
-
-
-def published(store: Store, dataset: str, version: str) -> Manifest | None:
-    """The manifest of a version, if it has one."""
-    path = manifest.manifest_path(dataset, version)
-    try:
-        data, _ = store.load(path)
-    except NotFound:
-        return None
-    return manifest.loads(data, url=f"{store.url}/{path}")
 
 
 def publish(plan: Plan, store: Store) -> Manifest:
@@ -54,33 +41,6 @@ def publish(plan: Plan, store: Store) -> Manifest:
     return there
 
 
-def point_latest(store: Store, dataset: str, version: str) -> Latest:
-    """Make a new version the current one, whoever else does the same meanwhile.
-
-    A version that is already in the history is left where it is: a later one may exist because something was withdrawn.
-    """
-    path = manifest.latest_path(dataset)
-    while True:
-        try:
-            data, tag = store.load(path)
-        except NotFound:
-            first = Latest(version=version, history=(version,))
-            try:
-                store.create(path, manifest.dumps(first))
-            except AlreadyExists:
-                continue
-            return first
-        latest = manifest.loads_latest(data, url=f"{store.url}/{path}")
-        if version in latest.history:
-            return latest
-        later = Latest(version=version, history=(*latest.history, version))
-        try:
-            store.swap(path, manifest.dumps(later), tag)
-        except Conflict:
-            continue
-        return later
-
-
 def clear(store: Store, dataset: str, version: str) -> None:
     """Remove the sidecars of a published version."""
     for stat in list(store.objects(sidecar.folder(dataset, version))):
@@ -90,8 +50,8 @@ def clear(store: Store, dataset: str, version: str) -> None:
 def _build(plan: Plan, store: Store) -> Manifest:
     recipe = plan.recipe
     summaries: list[ShardSummary] = []
-    subjects: dict[str, set[str | None]] = {}
-    index_files = tuple(_write_index(plan, store, _rows(plan, store, summaries, subjects)))
+    people = _People()
+    index_files = tuple(_write_index(plan, store, _rows(plan, store, summaries, people)))
     skipped = Counter(plan.skipped)
     for summary in summaries:
         skipped.update(summary.skipped)
@@ -108,13 +68,15 @@ def _build(plan: Plan, store: Store) -> Manifest:
         card=recipe.card,
         parts=_parts(plan, summaries),
         tasks=recipe.manifest_tasks,
-        splits=tuple(_splits(summaries, subjects)),
+        splits=tuple(_splits(summaries, people)),
         shards=tuple(summary.as_shard(plan.version) for summary in summaries),
         index=index_files,
         provenance=Provenance(
             recipe=recipe.id,
             parameters=plan.parameters,
             software=software(),
+            namespace=recipe.namespace if recipe.subject else "",
+            leaks=recipe.split_leaks,
             source=plan.source,
             source_files=plan.source_files,
             source_bytes=plan.source_bytes,
@@ -135,33 +97,50 @@ def _parts(plan: Plan, summaries: Sequence[ShardSummary]) -> tuple[Part, ...]:
     )
 
 
-def _rows(
-    plan: Plan, store: Store, summaries: list[ShardSummary], subjects: dict[str, set[str | None]]
-) -> Iterator[pa.Table]:
-    """The index rows of each shard in turn, while the summaries and each split's subjects are gathered."""
-    for shard in plan.shards:
-        summary, rows = sidecar.read(store, sidecar.path(plan.recipe.id, plan.version, shard.name))
+class _People:
+    """Who is in each split: the distinct subjects and studies."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], set[str]] = {}
+
+    def add(self, split: SplitName, rows: pa.Table) -> None:
+        """Count in the index rows of a shard."""
+        for column in ("subject", "meta.study"):
+            if column in rows.column_names:
+                known = self._found.setdefault((split, column), set())
+                known.update(rows.column(column).drop_null().unique().to_pylist())
+
+    def count(self, split: SplitName, column: str) -> int:
+        """How many there are in a split."""
+        return len(self._found.get((split, column), ()))
+
+
+def _rows(plan: Plan, store: Store, summaries: list[ShardSummary], people: _People) -> Iterator[pa.Table]:
+    """The index rows of each shard in turn, while the summaries and each split's subjects and studies are gathered."""
+    places = [sidecar.path(plan.recipe.id, plan.version, shard.name) for shard in plan.shards]
+    for summary, rows in sidecar.read_all(store, places):
         summaries.append(summary)
         if summary.samples:
-            subjects.setdefault(summary.split, set()).update(rows.column("subject").unique().to_pylist())
+            people.add(summary.split, rows)
             yield rows
 
 
-def _splits(summaries: Sequence[ShardSummary], subjects: Mapping[str, set[str | None]]) -> Iterator[Split]:
+def _splits(summaries: Sequence[ShardSummary], people: _People) -> Iterator[Split]:
     for name in SPLITS:
         own = [summary for summary in summaries if summary.split == name]
         if own:
             yield Split(
                 name=name,
                 samples=sum(summary.samples for summary in own),
-                subjects=len(subjects[name] - {None}),
+                subjects=people.count(name, "subject"),
+                studies=people.count(name, "meta.study"),
                 bytes=sum(summary.bytes for summary in own),
                 shards=len(own),
             )
 
 
 def _write_index(plan: Plan, store: Store, tables: Iterator[pa.Table]) -> Iterator[IndexFile]:
-    """Index files of about a million rows, a row group per shard."""
+    """Index files of about a million rows."""
     for number, own in enumerate(_runs(tables)):
         path = f"{plan.version}/index/{number:05d}.parquet"
         data = _put_index(store, manifest.object_path(plan.recipe.id, path), own)
@@ -173,7 +152,7 @@ def _runs(tables: Iterator[pa.Table]) -> Iterator[list[pa.Table]]:
     run: list[pa.Table] = []
     for table in tables:
         run.append(table)
-        if sum(len(rows) for rows in run) >= _ROWS_PER_FILE:
+        if sum(len(rows) for rows in run) >= ROWS_PER_FILE:
             yield run
             run = []
     if run:
@@ -191,11 +170,3 @@ def _put_index(store: Store, path: str, tables: Sequence[pa.Table]) -> bytes:
             return there
         store.put(path, data)
     return data
-
-
-def software() -> str:
-    """Name and version of this software."""
-    try:
-        return f"ropeway {installed('ropeway')}"
-    except PackageNotFoundError:
-        return "ropeway"

@@ -130,6 +130,8 @@ def _check_task(name: str, task: TaskRule, recipe: Recipe) -> None:
     _at(f"{place}.words", re.compile, task.words)
     if task.separator and task.type != "multilabel":
         raise ValueError(f"{place}.separator: for multilabel tasks")
+    if task.cap is not None and task.type != "regression":
+        raise ValueError(f"{place}.cap: for regression tasks")
     if task.unjudged and task.type != "multilabel":
         raise ValueError(f"{place}.unjudged: for multilabel tasks")
 

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from ropeway_shardgen.pack import Packed, Watch
 from ropeway_shardgen.plan import Plan
 from ropeway_shardgen.sizes import format_size
+from ropeway_shardgen.slices import Unfinished
 
 
 class Bar(Watch):
@@ -47,13 +48,28 @@ class Bar(Watch):
         self._progress.update(self._task, advance=samples, speed=speed)
 
 
-def as_json(packed: Packed, store: str, seconds: float) -> dict[str, Any]:
-    """The summary as one JSON object. `megabytes_per_second` is of shards written, null where nothing was."""
+def as_json(packed: Packed | Unfinished, store: str, seconds: float) -> dict[str, Any]:
+    """The summary as one JSON object. `megabytes_per_second` is of shards written, null where nothing was.
+
+    Of a slice that was not the last: `published` is false, and `missing_shards` says how many others pack.
+    """
+    if isinstance(packed, Unfinished):
+        return {
+            "dataset": packed.dataset,
+            "version": packed.version,
+            "store": store,
+            "published": False,
+            "shards": packed.packed,
+            "resumed_shards": packed.resumed,
+            "missing_shards": packed.missing,
+            "seconds": round(seconds, 3),
+        }
     found = packed.manifest
     return {
         "dataset": found.dataset,
         "version": found.version,
         "store": store,
+        "published": True,
         "already_published": packed.already_published,
         "current": packed.current,
         "samples": found.samples,
@@ -67,8 +83,17 @@ def as_json(packed: Packed, store: str, seconds: float) -> dict[str, Any]:
     }
 
 
-def show(console: Console, packed: Packed, store: str, seconds: float) -> None:
+def show(console: Console, packed: Packed | Unfinished, store: str, seconds: float) -> None:
     """The summary for people."""
+    if isinstance(packed, Unfinished):
+        console.print(
+            f"[bold green]packed[/] {packed.packed} shards of [bold]{packed.dataset} {packed.version}[/] "
+            f"({packed.resumed} were there), {seconds:.1f} s; {packed.missing} shards of other slices are missing: "
+            "the slice that ends last publishes",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return
     found = packed.manifest
     name = f"{found.dataset} {found.version}"
     if packed.already_published:

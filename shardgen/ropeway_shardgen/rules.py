@@ -54,6 +54,8 @@ class TableRule(Rule, frozen=True, kw_only=True):
     encoding: str = "utf-8-sig"
     missing: Words = ("",)
     """Words of the table that stand for a missing value."""
+    may_lack: Words = ()
+    """Columns that not all of the tables have: empty where they are not. Any other column must be there to be used."""
 
     @property
     def tables(self) -> Words:
@@ -161,7 +163,8 @@ class TaskRule(Rule, frozen=True, kw_only=True, rename={"from_": "from"}):
     map: Mapping[str, str | Words] = {}
     """Raw label → class (or classes, for multilabel); left out, raw labels are class names."""
     unmapped: Literal["error", "ignore"] = "error"
-    """What a raw label outside the map does: `ignore` leaves the sample unlabelled, or a multilabel word out."""
+    """What a raw label outside the map does: `ignore` leaves a multilabel word out, and the sample unlabelled where no
+    word is left."""
     separator: str = ""
     """For multilabel tasks with `from`: what stands between the labels in the field."""
     words: str = ""
@@ -177,6 +180,8 @@ class TaskRule(Rule, frozen=True, kw_only=True, rename={"from_": "from"}):
     where: Mapping[str, Words] = {}
     """Only samples whose fields have one of these values are labelled."""
     units: str = ""
+    cap: float | None = None
+    """For regression tasks, as for metadata: larger numbers are given as this one."""
     description: str = ""
     question: str = ""
     """What a person would ask; for the question-answer form."""

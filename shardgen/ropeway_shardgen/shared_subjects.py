@@ -25,7 +25,9 @@ def check_shared_subjects(plan: Plan, store: Store) -> None:
     recipe = plan.recipe
     if recipe.subject is None or not recipe.subject.namespace or recipe.split_leaks:
         return
-    planned = {sample.subject: sample.split for shard in plan.shards for sample in shard.samples if sample.subject}
+    planned: dict[str, SplitName] = {
+        sample.subject: sample.split for shard in plan.shards for sample in shard.samples if sample.subject
+    }
     for other in _datasets(store):
         told = other.provenance
         if other.dataset == recipe.id or told.namespace != recipe.namespace or told.leaks:

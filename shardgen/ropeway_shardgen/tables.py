@@ -5,6 +5,7 @@ import gzip
 import io
 import itertools
 import json
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -17,12 +18,13 @@ from ropeway.decoders.libraries import require
 from ropeway.errors import RopewayError, SourceError
 from ropeway.index import Value
 from ropeway_shardgen.fields import Fields, compiled, text
+from ropeway_shardgen.formats import bounded
 from ropeway_shardgen.listing import Listing
 from ropeway_shardgen.problems import Problems, SampleError, one_line
 from ropeway_shardgen.rules import TableRule
 
-_LONGEST_CELL = 1 << 24
-"""Characters. The csv module's own limit is lower than some report texts are long."""
+_LARGEST = 1 << 29
+"""Characters of a JSON file, and bytes of a workbook's sheets: these are held in memory while they are read."""
 
 _GLOB = frozenset("*?[")
 
@@ -30,16 +32,17 @@ _GLOB = frozenset("*?[")
 def table_rows(rule: TableRule, listing: Listing, problems: Problems) -> Iterator[tuple[str, int, Fields]]:
     """Every row of a rule's tables: the table's path, the row's number (from 1) and its fields.
 
-    All rows have the columns of all tables; what a table or an object does not have is empty.
+    A row has the columns of its own table, and those that a table may lack; a JSON object has those of all objects.
 
     Raises:
         SourceError: a table is missing or is not one.
     """
     paths = _paths(rule, listing)
-    columns: dict[str, Value] = {}
-    for path in paths if len(paths) > 1 else [path for path in paths if _kind(path) in ("json", "jsonl")]:
-        with _named(path, listing):
-            columns |= dict.fromkeys(_columns(listing.root / path, rule))
+    columns: dict[str, Value] = dict.fromkeys(rule.may_lack)
+    for path in paths:
+        if _kind(path) in ("json", "jsonl"):
+            with _named(path, listing):
+                columns |= dict.fromkeys(_columns(listing.root / path, rule))
     for path in paths:
         groups = _named_groups(rule, path, listing.dataset)
         with _named(path, listing):
@@ -103,18 +106,16 @@ def _kind(path: str) -> str:
 
 
 def _columns(path: Path, rule: TableRule) -> Iterator[str]:
-    """The columns of a table; of JSON, those of any of its objects."""
-    every = _kind(path.name) in ("json", "jsonl")
-    for row in _rows(path, rule) if every else itertools.islice(_rows(path, rule), 1):
+    """The columns of any of the objects of a JSON table."""
+    for row in _rows(path, rule):
         yield from () if isinstance(row, str) else row
 
 
 def _delimited(path: Path, rule: TableRule, usual: str) -> Iterator[Fields | str]:
-    csv.field_size_limit(_LONGEST_CELL)
+    csv.field_size_limit(bounded.LONGEST_LINE)  # the module's own is lower than some report texts are long
     with _text(path, rule) as file:
-        for _ in range(rule.skip):
-            file.readline()
-        rows = csv.reader(file, delimiter=rule.delimiter or usual, strict=True)
+        lines = itertools.islice(bounded.lines(file), rule.skip, None)
+        rows = csv.reader(lines, delimiter=rule.delimiter or usual, strict=True)
         columns = rule.columns or _header(next(rows, []))
         for cells in rows:
             if cells:
@@ -149,13 +150,16 @@ def _parquet(path: Path, rule: TableRule) -> Iterator[Fields]:
 def _sheet(path: Path, rule: TableRule) -> Iterator[Fields | str]:
     """The first sheet of a workbook; formulas by their stored result."""
     with path.open("rb") as file:  # the library leaves it open where it fails
+        with zipfile.ZipFile(file) as archive:
+            if sum(member.file_size for member in archive.infolist()) > _LARGEST:
+                raise ValueError(f"it unpacks to more than {_LARGEST:,} bytes")
         book = require("openpyxl", "excel").load_workbook(file, read_only=True, data_only=True)
-        rows = book.worksheets[0].iter_rows(values_only=True)
-        columns = rule.columns or _header(_trimmed(next(rows, ())))
-        for cells in rows:
+        sheet = book.worksheets[0]
+        columns = rule.columns or _header(_trimmed(next(sheet.iter_rows(values_only=True), ())))
+        # Only the columns that are named: a sheet may say that its empty rows are 16,384 cells wide.
+        for cells in sheet.iter_rows(min_row=1 if rule.columns else 2, max_col=len(columns), values_only=True):
             if any(cell is not None for cell in cells):
-                own = (list(cells) + [None] * len(columns))[: len(columns)]
-                yield _row(columns, [_plain(cell) for cell in own], rule)
+                yield _row(columns, [_plain(cell) for cell in cells], rule)
 
 
 def _trimmed(cells: Sequence[Any]) -> list[Any]:
@@ -166,7 +170,8 @@ def _trimmed(cells: Sequence[Any]) -> list[Any]:
 
 def _objects(path: Path, rule: TableRule, *, lines: bool) -> Iterator[Fields]:
     with _text(path, rule) as file:
-        found = (json.loads(line) for line in file if line.strip()) if lines else json.load(file)
+        objects = (json.loads(line) for line in bounded.lines(file) if line.strip())
+        found = objects if lines else json.loads(bounded.whole(file, _LARGEST))
         if isinstance(found, dict):
             raise ValueError("it is an object, not a list of them")
         for entry in found:

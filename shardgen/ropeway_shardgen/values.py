@@ -33,20 +33,34 @@ def _label(task: TaskRule, fields: Fields, key: str) -> Label:
     if raw is None or raw in task.missing:
         return None
     if task.type == "regression":
-        return _float(raw, f"field {task.from_!r}", key)
+        return _capped(_float(raw, f"field {task.from_!r}", key), task.cap)
     if task.type == "multilabel":
-        words = (
-            compiled(task.words).findall(raw) if task.words else [word.strip() for word in raw.split(task.separator)]
-        )
-        positive = {position for word in words if word for position in _positions(task, word, key)}
-        return _multilabel(task, positive, {task.classes.index(name) for name in task.unjudged})
+        return _label_of_words(task, raw, key)
     positions = _positions(task, raw, key)
     return positions[0] if positions else None
 
 
+def _label_of_words(task: TaskRule, raw: str, key: str) -> Label:
+    words = _words(task, raw, key)
+    if task.unmapped == "ignore" and all(_named(task, word) is None for word in words):
+        return None
+    positive = {position for word in words for position in _positions(task, word, key)}
+    return _multilabel(task, positive, {task.classes.index(name) for name in task.unjudged})
+
+
+def _words(task: TaskRule, raw: str, key: str) -> list[str]:
+    """The labels in a field. One that is not empty and holds none is an error: nothing said is not all negative."""
+    found = compiled(task.words).findall(raw) if task.words else [word.strip() for word in raw.split(task.separator)]
+    words = [word for word in found if word]
+    if not words:
+        told = f"field {task.from_!r} is not empty, but there is no label in it (list as missing what means unlabelled)"
+        raise SampleError(told, reason="label outside the classes", key=key)
+    return words
+
+
 def _positions(task: TaskRule, raw: str, key: str) -> list[int]:
     """The classes that a raw label means; none where it is outside the map and may be."""
-    named = task.map.get(raw) if task.map else {name: name for name in task.classes}.get(raw)
+    named = _named(task, raw)
     if named is None:
         if task.unmapped == "ignore":
             return []
@@ -55,6 +69,12 @@ def _positions(task: TaskRule, raw: str, key: str) -> list[int]:
             f"label {raw!r} in field {task.from_!r} is none of: {known}", reason="label outside the classes", key=key
         )
     return [task.classes.index(name) for name in ([named] if isinstance(named, str) else named)]
+
+
+def _named(task: TaskRule, raw: str) -> str | tuple[str, ...] | None:
+    if task.map:
+        return task.map.get(raw)
+    return raw if raw in task.classes else None
 
 
 def _label_of_columns(task: TaskRule, fields: Fields, key: str) -> Label:
@@ -101,16 +121,16 @@ def _typed(value: Value, rule: MetaRule, name: str, key: str) -> Value:
         case "boolean":
             return _boolean(raw, name, key)
         case "number":
-            return _capped(_float(raw, f"metadata {name!r}", key), rule)
+            return _capped(_float(raw, f"metadata {name!r}", key), rule.cap)
         case "integer":
             number = _float(raw, f"metadata {name!r}", key)
             if number != int(number):
                 raise SampleError(f"metadata {name!r}: {raw!r} is not a whole number", key=key)
-            return int(_capped(int(raw) if raw.lstrip("+-").isdecimal() else int(number), rule))
+            return int(_capped(int(raw) if raw.lstrip("+-").isdecimal() else int(number), rule.cap))
 
 
-def _capped(number: float, rule: MetaRule) -> float:
-    return number if rule.cap is None else min(number, rule.cap)
+def _capped(number: float, cap: float | None) -> float:
+    return number if cap is None else min(number, cap)
 
 
 def _boolean(raw: str, name: str, key: str) -> bool:

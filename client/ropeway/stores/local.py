@@ -8,11 +8,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from ropeway.errors import AccessDenied, AlreadyExists, Conflict, NotFound, StoreError
 from ropeway.stores.protocol import Content, Stat, check_folder, check_path, check_range, too_short
 
 _TEMPORARY = ".ropeway-tmp-"
+_BUFFER = 64 << 10
+"""Bytes. Small writes are gathered; larger ones pass by."""
 
 
 class LocalStore:
@@ -72,18 +75,30 @@ class LocalStore:
             return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()) if folder.is_dir() else []
 
     def put(self, path: str, content: Content) -> None:
-        with self._errors(path), self._written(path, content) as temporary:
+        with self.writing(path) as file:
+            _copy(content, file)
+
+    @contextmanager
+    def writing(self, path: str) -> Iterator[BinaryIO]:
+        with self._errors(path), self._temporary(path) as (temporary, file):
+            yield file
+            _settle(file)
             temporary.replace(self._file(path))
 
     def create(self, path: str, content: bytes) -> None:
-        with self._errors(path), self._written(path, content) as temporary:
+        with self._errors(path), self._temporary(path) as (temporary, file):
+            _copy(content, file)
+            _settle(file)
             self._file(path).hardlink_to(temporary)
 
     def swap(self, path: str, content: bytes, tag: str) -> None:
-        with self._errors(path), self._written(path, content) as temporary, _locked(self._file(path).parent):
-            if _digest(self._file(path).read_bytes()) != tag:
-                raise Conflict("changed since it was read", url=self._url(path))
-            temporary.replace(self._file(path))
+        with self._errors(path), self._temporary(path) as (temporary, file):
+            _copy(content, file)
+            _settle(file)
+            with _locked(self._file(path).parent):
+                if _digest(self._file(path).read_bytes()) != tag:
+                    raise Conflict("changed since it was read", url=self._url(path))
+                temporary.replace(self._file(path))
 
     def delete(self, path: str) -> None:
         with self._errors(path), suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -103,7 +118,8 @@ class LocalStore:
         return f"{self.url}/{path}"
 
     @contextmanager
-    def _written(self, path: str, content: Content) -> Iterator[Path]:
+    def _temporary(self, path: str) -> Iterator[tuple[Path, BinaryIO]]:
+        """A new file beside the object, to be filled and renamed; what is then left of it is removed."""
         folder = self._file(path).parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -112,16 +128,8 @@ class LocalStore:
         handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=folder)
         temporary = Path(name)
         try:
-            with os.fdopen(handle, "wb") as file:
-                if isinstance(content, Path):
-                    with content.open("rb") as source:
-                        shutil.copyfileobj(source, file, 1 << 20)
-                else:
-                    file.write(content)
-                file.flush()
-                os.fchmod(file.fileno(), 0o644)
-                os.fsync(file.fileno())
-            yield temporary
+            with os.fdopen(handle, "wb", _BUFFER) as file:
+                yield temporary, file
             _sync(folder)
         finally:
             temporary.unlink(missing_ok=True)
@@ -142,6 +150,21 @@ class LocalStore:
             raise AccessDenied("permission denied: check the folder's owner and mode", url=self._url(path)) from error
         except OSError as error:
             raise StoreError(error.strerror or str(error), url=self._url(path)) from error
+
+
+def _copy(content: Content, file: BinaryIO) -> None:
+    if isinstance(content, Path):
+        with content.open("rb") as source:
+            shutil.copyfileobj(source, file, 1 << 20)
+    else:
+        file.write(content)
+
+
+def _settle(file: BinaryIO) -> None:
+    """The content is on the disk before the object appears."""
+    file.flush()
+    os.fchmod(file.fileno(), 0o644)
+    os.fsync(file.fileno())
 
 
 def _stat(path: str, status: os.stat_result) -> Stat:

@@ -6,13 +6,14 @@ obstore takes; all else goes through obstore.
 
 import os
 import re
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import obstore
 from obstore import exceptions as failures
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 _TIMEOUTS: "ClientConfig" = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)}
 _RETRY: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
+
+_BUFFER = 64 << 10
+"""Bytes gathered before they are written to the file that is uploaded."""
 
 _started: list[int] = []
 """The process that first used obstore: its threads serve that process only, and a forked child would wait for ever."""
@@ -128,6 +132,13 @@ class BucketStore:
     def put(self, path: str, content: Content) -> None:
         with self._errors(path):
             obstore.put(self.client, path, content)
+
+    @contextmanager
+    def writing(self, path: str) -> Iterator[BinaryIO]:
+        with tempfile.NamedTemporaryFile(prefix="ropeway-", buffering=_BUFFER) as file:
+            yield cast("BinaryIO", file)
+            file.flush()
+            self.put(path, Path(file.name))
 
     def create(self, path: str, content: bytes) -> None:
         with self._errors(path):

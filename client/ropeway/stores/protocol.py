@@ -4,9 +4,10 @@ Two of the verbs carry all of publishing: `create` (of several writers one wins)
 """
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from ropeway.errors import StoreError
 
@@ -60,6 +61,10 @@ class Store(Protocol):
 
     def put(self, path: str, content: Content) -> None:
         """Write an object whole, over whatever is there; readers see the old or the new, never half."""
+        ...
+
+    def writing(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """A file for an object that is written piece by piece: put where the context ends, left out after an error."""
         ...
 
     def create(self, path: str, content: bytes) -> None:

@@ -13,14 +13,10 @@ from ropeway.index import Value
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload
 from ropeway_shardgen.fields import Fields
 from ropeway_shardgen.formats import dicom_burned_in, dicom_deidentify
+from ropeway_shardgen.formats.dicom_file import check_size, decoded_bytes, opened
 from ropeway_shardgen.formats.dicom_header import IDENTIFIERS, header_fields, identifiers, quiet
 from ropeway_shardgen.formats.dicom_values import turned_fields, turned_round
 from ropeway_shardgen.formats.hounsfield import Values, in_hounsfield
-
-_FREE = 64 << 20
-_RATIO = 4096
-"""A header may promise this many bytes of pixels whatever the file's size, and beyond that so many per byte of it:
-more than any image that is not blank compresses to. Memory is set aside only after that."""
 
 
 class DicomOptions(Options, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -38,8 +34,8 @@ class DicomOptions(Options, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 def rows(path: Path, options: DicomOptions) -> Iterator[Row]:
     """One row: the allowed header entries, and the identifiers for pseudonyms."""
     with quiet():
-        dataset = require("pydicom", "dicom").dcmread(path, stop_before_pixels=True)
-        row = Row({**_header(dataset, options), **identifiers(dataset)}, _decoded_bytes(dataset))
+        dataset = opened(path, pixels=False)
+        row = Row({**_header(dataset, options), **identifiers(dataset)}, decoded_bytes(dataset))
     yield row
 
 
@@ -51,13 +47,13 @@ def read(path: Path, _fields: Fields, options: DicomOptions) -> Payload:
         ValueError: there are no pixels, the file is cut short or in a syntax no installed decoder reads, or its values
             are not fit for what the options ask.
     """
-    pydicom, pixels = require("pydicom", "dicom"), require("pydicom.pixels", "dicom")
+    pixels = require("pydicom.pixels", "dicom")
     with quiet():
-        dataset = pydicom.dcmread(path)
+        dataset = opened(path)
         if "PixelData" not in dataset:
             raise ValueError("a DICOM object without pixels")
         dicom_burned_in.check(dataset, allowed=options.allow_burned_in)
-        _check_size(dataset, path.stat().st_size)
+        check_size(dataset, path.stat().st_size)
         array = pixels.pixel_array(dataset)
         colour = int(dataset.get("SamplesPerPixel", 1)) > 1
         if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
@@ -78,21 +74,6 @@ def _turns(dataset: Any, options: DicomOptions) -> bool:
 def _header(dataset: Any, options: DicomOptions) -> dict[str, Value]:
     fields = header_fields(dataset)
     return turned_fields(fields, int(dataset.get("BitsStored") or 0)) if _turns(dataset, options) else fields
-
-
-def _check_size(dataset: Any, size: int) -> None:
-    promised = _decoded_bytes(dataset)
-    if promised > _FREE + _RATIO * size:
-        raise ValueError(f"a header of {promised} bytes of pixels in a file of {size} bytes: damaged")
-
-
-def _decoded_bytes(dataset: Any) -> int:
-    sides = [int(dataset.get(tag) or 1) for tag in ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel")]
-    bits = int(dataset.get("BitsAllocated") or 8)
-    size = max(1, bits // 8)
-    for side in sides:
-        size *= side
-    return size
 
 
 ADAPTER = Adapter(options=DicomOptions, read=read, rows=rows, identifiers=IDENTIFIERS, raw=dicom_deidentify.kept)

@@ -18,6 +18,7 @@ from ropeway_shardgen.adapters.adapter import Adapter, Payload, Row, array_paylo
 from ropeway_shardgen.adapters.opened import Opened
 from ropeway_shardgen.fields import Fields
 from ropeway_shardgen.formats import dicom_burned_in
+from ropeway_shardgen.formats.dicom_file import opened
 from ropeway_shardgen.formats.dicom_header import IDENTIFIERS, header_fields, identifiers, quiet
 from ropeway_shardgen.formats.dicom_stack import Stack, stacked
 from ropeway_shardgen.formats.geometry import geometry
@@ -125,10 +126,10 @@ def _pixels(files: list[Path], options: SeriesOptions) -> npt.NDArray[Any]:
 
 
 def _slice(file: Path, options: SeriesOptions) -> npt.NDArray[Any]:
-    pydicom, pixels = require("pydicom", "dicom"), require("pydicom.pixels", "dicom")
+    pixels = require("pydicom.pixels", "dicom")
     try:
         with quiet():
-            dataset = pydicom.dcmread(file)
+            dataset = opened(file)
             dicom_burned_in.check(dataset, allowed=options.allow_burned_in)
             if max(int(dataset.Rows), int(dataset.Columns)) > _LARGEST:
                 raise ValueError(f"{dataset.Rows} rows and {dataset.Columns} columns")

@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ropeway.decoders.libraries import require
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload
 from ropeway_shardgen.adapters.opened import Opened
 from ropeway_shardgen.fields import Fields, lookup
 from ropeway_shardgen.formats import dicom_deidentify
+from ropeway_shardgen.formats.dicom_file import opened
 from ropeway_shardgen.formats.dicom_header import IDENTIFIERS, header_fields, identifiers, quiet
 
 
@@ -30,7 +30,7 @@ class Recording:
 
     def __init__(self, path: Path) -> None:
         with quiet():
-            self.dataset: Any = require("pydicom", "dicom").dcmread(path)
+            self.dataset: Any = opened(path)
             if "WaveformSequence" not in self.dataset:
                 raise ValueError("a DICOM object without waveforms")
             self.header = header_fields(self.dataset)

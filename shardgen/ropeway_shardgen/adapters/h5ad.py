@@ -11,6 +11,7 @@ from ropeway.index import Value
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload
 from ropeway_shardgen.adapters.opened import Opened
 from ropeway_shardgen.fields import Fields, lookup
+from ropeway_shardgen.formats.bounded import check_array
 
 
 class H5adOptions(Options, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -49,11 +50,13 @@ class Matrix:
         """One row, dense, in the dtype on disk."""
         node = self.node(matrix)
         if hasattr(node, "shape"):
+            check_array(self.shape(matrix)[1] * node.dtype.itemsize)
             return np.asarray(node[number])
         form = node.attrs.get("encoding-type", node.attrs.get("h5sparse_format", ""))
         if "csr" not in str(form):
             raise ValueError(f"the matrix {matrix!r} is stored by columns ({form}), so its rows cannot be read alone")
         start, stop = (int(end) for end in node["indptr"][number : number + 2])
+        check_array(max(self.shape(matrix)[1], stop - start) * node["data"].dtype.itemsize)
         values = np.zeros(self.shape(matrix)[1], node["data"].dtype)
         values[node["indices"][start:stop]] = node["data"][start:stop]
         return values
@@ -62,8 +65,8 @@ class Matrix:
         """The index of `obs` or `var`."""
         node = self.node(table)
         if hasattr(node, "dtype"):
-            return _words(node[next(n for n in ("index", "_index") if n in node.dtype.names)])
-        return _words(node[node.attrs.get("_index", "_index")][:])
+            return _words(_all(node, next(n for n in ("index", "_index") if n in node.dtype.names)))
+        return _words(_all(node[node.attrs.get("_index", "_index")]))
 
     def genes(self, matrix: str) -> tuple[str, ...]:
         """Names of a matrix's columns."""
@@ -76,21 +79,21 @@ class Matrix:
         node = self.node(table)
         if hasattr(node, "dtype"):
             names = [name for name in node.dtype.names if name not in ("index", "_index")]
-            return {name: self._categories(name, _values(node[name])) for name in names}
+            return {name: self._categories(name, _values(_all(node, name))) for name in names}
         index = node.attrs.get("_index", "_index")
         return {name: self._column(node, name) for name in node if name not in (index, "__categories")}
 
     def _column(self, table: Any, name: str) -> list[Value]:
         node = table[name]
         if not hasattr(node, "dtype"):
-            return _resolve(_values(node["codes"][:]), _words(node["categories"][:]))
+            return _resolve(_values(_all(node["codes"])), _words(_all(node["categories"])))
         if name in table.get("__categories", {}):
-            return _resolve(_values(node[:]), _words(table["__categories"][name][:]))
-        return _values(node[:])
+            return _resolve(_values(_all(node)), _words(_all(table["__categories"][name])))
+        return _values(_all(node))
 
     def _categories(self, name: str, codes: list[Value]) -> list[Value]:
         key = f"uns/{name}_categories"
-        return _resolve(codes, _words(self.file[key][:])) if key in self.file else codes
+        return _resolve(codes, _words(_all(self.file[key]))) if key in self.file else codes
 
 
 _OPENED = Opened(Matrix)
@@ -111,6 +114,12 @@ def read(path: Path, fields: Fields, options: H5adOptions) -> Payload:
     matrix = _OPENED.get(path)
     values = matrix.row(options.matrix, int(lookup(fields, "row") or 0))
     return array_payload(values, ("gene",), units=options.units, channels=matrix.genes(options.matrix))
+
+
+def _all(node: Any, field: str | None = None) -> Any:
+    """All of a dataset, or of one of its fields: names and columns of observations."""
+    check_array(node.size * node.dtype.itemsize)
+    return node[:] if field is None else node[field]
 
 
 def _words(values: Any) -> list[str]:

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-from ropeway.decoders.libraries import require
 from ropeway.index import Value
 from ropeway_shardgen.adapters import dicom_series
 from ropeway_shardgen.adapters.adapter import Adapter, Payload, Row
 from ropeway_shardgen.fields import Fields
+from ropeway_shardgen.formats.dicom_file import opened
 from ropeway_shardgen.formats.dicom_header import quiet
 from ropeway_shardgen.formats.slabs import SlabOptions, locators
 
@@ -76,7 +76,7 @@ def _modality(path: Path) -> str:
     if first is None:
         raise ValueError("no slice in the folder")
     with quiet():
-        return str(require("pydicom", "dicom").dcmread(first, specific_tags=["Modality"]).get("Modality") or "")
+        return str(opened(first, pixels=False).get("Modality") or "")
 
 
 def _readings(path: Path) -> tuple[Counter[str], Counter[str], int]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ropeway.index import Value
 from ropeway_shardgen.adapters.adapter import Adapter, Payload, Row, array_payload
 from ropeway_shardgen.fields import Fields
+from ropeway_shardgen.formats.bounded import check_array
 from ropeway_shardgen.formats.geometry import geometry
 from ropeway_shardgen.formats.hounsfield import Values, in_hounsfield
 from ropeway_shardgen.formats.metaimage_header import Header, read_header
@@ -88,6 +89,7 @@ def _plain(header: Header, start: int, size: int) -> bytes:
     offset = length - header.bytes if header.offset < 0 else header.offset
     if offset < 0 or offset + header.bytes > length:
         raise ValueError(f"{header.data.name} is cut short: {length} bytes, {max(offset, 0) + header.bytes} are needed")
+    check_array(size)
     with header.data.open("rb") as file:
         file.seek(offset + start)
         return file.read(size)
@@ -98,6 +100,7 @@ def _inflated(header: Header, start: int, size: int) -> bytes:
     length = header.data.stat().st_size
     if header.bytes > length * _DEFLATE:
         raise ValueError(f"{header.data.name} cannot hold {header.bytes} bytes: it has {length}")
+    check_array(size)
     unpacker = zlib.decompressobj()
     found, left = bytearray(), start
     with header.data.open("rb") as file:

@@ -1,11 +1,13 @@
 """NIfTI-1 and NIfTI-2 volumes (.nii, .nii.gz) as arrays of stored values; geometry and scaling are metadata."""
 
 import gzip
+import io
 import math
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +17,14 @@ from ropeway.index import Value
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload
 from ropeway_shardgen.fields import Fields
 from ropeway_shardgen.formats import nifti_blank
+from ropeway_shardgen.formats.bounded import check_array
 from ropeway_shardgen.formats.geometry import geometry
 from ropeway_shardgen.formats.hounsfield import Values, in_hounsfield
+from ropeway_shardgen.formats.nifti_header import HEAD, SIZES, voxels_start
 
 _AXES = ("x", "y", "z", "time", "5", "6", "7")
-_READ = 1 << 20
+_PADDING = 1 << 20
+"""Bytes that may follow the voxels. Reading to the end checks the sum of a .gz file, but not one that never ends."""
 _DEFLATE = 1032
 """Times that gzip can shrink at best (https://zlib.net/zlib_tech.html)."""
 
@@ -63,9 +68,12 @@ def read(path: Path, _found: Fields, options: NiftiOptions) -> Payload:
 def _opened(path: Path) -> Any:
     """An image whose header is read. One that cannot hold the voxels it announces is refused before they are read."""
     nibabel = require("nibabel", "nifti")
-    kinds = (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError, gzip.BadGzipFile)
-    with damage(*kinds):
-        image = nibabel.load(path)
+    with _unpacked(path) as file:
+        head = file.read(HEAD)
+    end, _ = voxels_start(head)
+    with damage(nibabel.spatialimages.HeaderDataError):
+        kind = nibabel.Nifti1Image if end == SIZES[0] else nibabel.Nifti2Image
+        image = kind.from_stream(io.BytesIO(head[:end] + bytes(4)))  # without extensions: nothing of them is wanted
         _fields(image)  # what it cannot say of itself is found out here
     sides = [int(side) for side in image.shape]
     if not sides or min(sides) < 1:
@@ -74,20 +82,27 @@ def _opened(path: Path) -> Any:
     length = path.stat().st_size
     if size > (length * _DEFLATE if path.suffix == ".gz" else length):
         raise ValueError(f"cut short: {size} bytes are needed in a file of {length} bytes")
+    check_array(size)
     return image
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[IO[bytes]]:
+    try:
+        with cast("IO[bytes]", gzip.open(path)) if path.suffix == ".gz" else path.open("rb") as file:
+            yield file
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"cut short or damaged: {error}") from error
 
 
 def _voxels(path: Path, image: Any) -> npt.NDArray[Any]:
     """Voxels as stored. Of a .gz file all is read, because only its end tells whether it is whole."""
     start, dtype = int(image.dataobj.offset), image.get_data_dtype()
     size = math.prod(image.shape) * dtype.itemsize
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = file.read(start + size)
-            while path.suffix == ".gz" and file.read(_READ):
-                pass
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"cut short or damaged: {error}") from error
+    with _unpacked(path) as file:
+        content = file.read(start + size)
+        if path.suffix == ".gz" and len(file.read(_PADDING + 1)) > _PADDING:
+            raise ValueError("it goes on behind its voxels")
     if len(content) < start + size:
         raise ValueError(f"cut short: {len(content)} bytes, {start + size} are needed")
     return np.frombuffer(content, dtype, offset=start).reshape(image.shape, order="F")

@@ -15,11 +15,14 @@ from ropeway.index import Value
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row
 from ropeway_shardgen.adapters.opened import Opened
 from ropeway_shardgen.fields import Fields, lookup, text
+from ropeway_shardgen.formats import bounded
 from ropeway_shardgen.formats.expression_table import ExpressionTable, vocabulary_payload
 from ropeway_shardgen.formats.soft_header import SUBSET_TYPES, TABLE_BEGIN, TABLE_END, Header, parse
 
 _NAMES = ("ID_REF", "IDENTIFIER")
 _CELL = 4
+_LARGEST = 1 << 30
+"""Bytes of a table, which is held whole: 54,675 probes of a thousand samples take half of that."""
 _SAMPLE = re.compile(r"Value for GSM\d+: (.*?)(?:; src: (.*))?")
 
 
@@ -37,7 +40,7 @@ class DataSet:
     def __init__(self, path: Path) -> None:
         with _open(path) as file:
             self.header = _header(file)
-            table = file.read()
+            table = bounded.whole(file, _LARGEST)
         end = table.find(b"\n" + TABLE_END.encode())
         if end < 0:
             raise ValueError(f"cut short: there is no {TABLE_END}")
@@ -110,7 +113,7 @@ def _open(path: Path) -> IO[bytes]:
 def _header(file: IO[bytes]) -> Header:
     """The header; the file is left where the table begins."""
     found = list[bytes]()
-    for line in file:
+    for line in bounded.lines(file):
         if line.startswith(TABLE_BEGIN.encode()):
             break
         found.append(line)

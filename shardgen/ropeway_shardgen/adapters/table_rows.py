@@ -11,6 +11,7 @@ import numpy as np
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, array_payload
 from ropeway_shardgen.adapters.opened import Opened
 from ropeway_shardgen.fields import Fields, fill, holes
+from ropeway_shardgen.formats import bounded
 from ropeway_shardgen.problems import SampleError
 
 
@@ -45,7 +46,7 @@ class _Table:
     def _read(self, options: TableRowsOptions) -> dict[tuple[str, ...], list[list[str]]]:
         found: dict[tuple[str, ...], list[list[str]]] = {}
         with _opened(self.path) as file:
-            rows = csv.reader(file, delimiter=options.delimiter, strict=True)
+            rows = csv.reader(bounded.lines(file), delimiter=options.delimiter, strict=True)
             header = [name.strip() for name in next(rows, [])]
             lacking = [name for name in (*options.on, *options.columns) if name not in header]
             if lacking:

@@ -13,6 +13,7 @@ from ropeway.index import Value
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload
 from ropeway_shardgen.adapters.opened import Opened
 from ropeway_shardgen.fields import Fields, lookup
+from ropeway_shardgen.formats.bounded import check_array
 
 _GREY = ("MINISBLACK", "MINISWHITE")
 _COLOUR = ("RGB", "YCBCR")
@@ -99,6 +100,7 @@ def read(path: Path, fields: Fields, options: TiffOptions) -> Payload:
             x, y = (int(lookup(fields, name) or 0) for name in ("x", "y"))
             pixels = _window(page, x, y, options.side)
         else:
+            check_array(page.nbytes)
             pixels = page.asarray()
             pixels = np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
     channels = ("red", "green", "blue", "alpha")[: pixels.shape[2]] if pixels.ndim == 3 else ()
@@ -113,6 +115,7 @@ def _window(page: Any, x: int, y: int, side: int) -> npt.NDArray[Any]:
         raise ValueError(f"a window of {side} pixels at ({x}, {y}), outside the page")
     tall, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
     across = -(-page.imagewidth // wide)
+    check_array(tall * wide * page.samplesperpixel * page.dtype.itemsize)
     pixels = np.empty((side, side, page.samplesperpixel), page.dtype)
     for row in range(y // tall, -(-(y + side) // tall)):
         for column in range(x // wide, -(-(x + side) // wide)):

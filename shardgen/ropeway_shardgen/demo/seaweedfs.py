@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +63,10 @@ class S3Server:
 
 
 @contextmanager
-def running(folder: Path, host: str = "127.0.0.1") -> Iterator[S3Server]:
+def running(folder: Path, host: str = "127.0.0.1", options: Sequence[str] = ()) -> Iterator[S3Server]:
     """A server that keeps its data in a folder, listens on one address of this machine, and ends with the context.
+
+    More options of `weed mini` may be given.
 
     Raises:
         UsageError: the binary is not installed.
@@ -73,10 +75,15 @@ def running(folder: Path, host: str = "127.0.0.1") -> Iterator[S3Server]:
     folder.mkdir(parents=True, exist_ok=True)
     sockets = tempfile.mkdtemp(prefix="ropeway-weed-")  # it leaves its Unix sockets in the temporary folder
     server, command = _command(folder, host)
+    command += options
     log = folder / "weed.log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=output, start_new_session=True, env={**os.environ, "TMPDIR": sockets}
+            [*command, *options],
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            env={**os.environ, "TMPDIR": sockets},
         )
     try:
         _wait(process, server, log)

@@ -1,1 +1,1 @@
-"""What adapters know of raw formats: headers and what may leave them, geometry, files inside files, MIMIC-IV's tables."""
+"""What adapters know of raw formats: headers and what may leave them, geometry, files in files, MIMIC-IV's tables."""

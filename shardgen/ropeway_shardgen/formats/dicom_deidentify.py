@@ -15,6 +15,7 @@ from typing import Any
 from ropeway.decoders.libraries import require
 from ropeway_shardgen.adapters.adapter import Payload
 from ropeway_shardgen.formats import dicom_allowed as allowed
+from ropeway_shardgen.formats.dicom_file import opened
 from ropeway_shardgen.formats.dicom_header import AGE_CAP, quiet
 from ropeway_shardgen.pseudonyms import uid
 
@@ -47,7 +48,7 @@ def kept(path: Path, key: bytes) -> Payload:
         ValueError: it is not DICOM, of a private class, or hides an overlay in the unused bits of its pixels.
     """
     with quiet():
-        dataset = require("pydicom", "dicom").dcmread(path)
+        dataset = opened(path)
         return Payload(content=deidentified(dataset, key), format="dcm")
 
 

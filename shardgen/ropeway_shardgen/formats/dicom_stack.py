@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ropeway.decoders.libraries import require
+from ropeway_shardgen.formats.dicom_file import opened
 from ropeway_shardgen.formats.dicom_header import quiet
 from ropeway_shardgen.formats.geometry import from_lps
 
@@ -78,7 +79,7 @@ def _header(file: Path) -> Any:
     pydicom = require("pydicom", "dicom")
     try:
         with quiet():
-            header = pydicom.dcmread(file, stop_before_pixels=True)
+            header = opened(file, pixels=False)
     except pydicom.errors.InvalidDicomError:
         raise ValueError(f"{file.name} is not a DICOM file") from None
     if "Rows" not in header or "ImagePositionPatient" not in header or "PixelSpacing" not in header:

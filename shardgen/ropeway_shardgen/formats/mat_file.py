@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ropeway.decoders.libraries import damage, require
+from ropeway_shardgen.formats.bounded import check_array
 from ropeway_shardgen.formats.mat_level4 import Level4
 from ropeway_shardgen.formats.mat_level5 import Cells, Level5, Structs
 from ropeway_shardgen.formats.numbers import shortest
@@ -152,8 +153,10 @@ class MatFile:
         return shortest(values.tolist()[0])
 
     def _check(self, name: str, node: Any) -> None:
-        if math.prod(node.shape) * node.dtype.itemsize > self._limit:
+        size = math.prod(node.shape) * node.dtype.itemsize
+        if size > self._limit:
             raise ValueError(f"{name} says it is {tuple(node.shape)}, more than a file of this size can hold")
+        check_array(size)
 
 
 @contextmanager

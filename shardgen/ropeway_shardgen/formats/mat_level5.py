@@ -15,6 +15,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ropeway_shardgen.formats.bounded import check_array
+
 Array: TypeAlias = npt.NDArray[Any]
 
 _MATRIX, _COMPRESSED = 14, 15
@@ -119,6 +121,7 @@ def _inflated(body: memoryview, order: str, most: int | None = None) -> memoryvi
         if kind != _MATRIX or size > _MOST_PACKED * len(body):
             raise ValueError(f"a compressed element of type {kind} that says it has {size} bytes")
         wanted = size if most is None else min(size, most)
+        check_array(wanted)
         content = stream.decompress(stream.unconsumed_tail, wanted) if wanted else b""
         if most is None:
             stream.decompress(stream.unconsumed_tail, 8)  # to the checksum behind it

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import duckdb
 
+from ropeway_shardgen.formats import bounded
+
 MEMORY = "2GB"
 """Most memory that a scan takes; what does not fit is spilled to disk."""
 
@@ -53,7 +55,7 @@ def _header(path: Path) -> list[str]:
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-            return next(csv.reader(file), [])
+            return next(csv.reader(bounded.lines(file)), [])
     except (EOFError, gzip.BadGzipFile, UnicodeDecodeError) as error:
         raise ValueError(f"{path.name} cannot be read: {type(error).__name__}") from error
 

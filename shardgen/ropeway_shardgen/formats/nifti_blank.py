@@ -1,10 +1,12 @@
 """The original NIfTI file with the free text of its header blanked and its header extensions zeroed."""
 
 import gzip
-import struct
 from pathlib import Path
+from typing import IO, cast
 
 from ropeway_shardgen.adapters.adapter import Payload
+from ropeway_shardgen.formats import bounded
+from ropeway_shardgen.formats.nifti_header import voxels_start
 
 _TEXTS = {
     348: ((4, 10), (14, 18), (148, 80), (228, 24), (328, 16)),
@@ -24,7 +26,8 @@ def kept(path: Path, _key: bytes) -> Payload:
     packed = content[:2] == b"\x1f\x8b"
     if packed:
         try:
-            content = bytearray(gzip.decompress(content))
+            with gzip.open(path) as file:
+                content = bytearray(bounded.whole(cast("IO[bytes]", file), bounded.LARGEST_ARRAY))
         except EOFError as error:
             raise ValueError("a gzip file cut short") from error
     _blank(content)
@@ -35,14 +38,8 @@ def kept(path: Path, _key: bytes) -> Payload:
 
 
 def _blank(content: bytearray) -> None:
-    order, size = next(
-        ((order, size) for order in "<>" for size in _TEXTS if content[:4] == struct.pack(f"{order}i", size)), ("", 0)
-    )
-    if not size or len(content) < size + 4:
-        raise ValueError("not a single NIfTI file")
-    form, place = ("f", 108) if size == 348 else ("q", 168)
-    start = int(struct.unpack_from(f"{order}{form}", content, place)[0])
-    if not size <= start <= len(content):
+    size, start = voxels_start(content)
+    if start > len(content):
         raise ValueError("a NIfTI file whose voxels do not lie in it")
     for at, length in _TEXTS[size]:
         content[at : at + length] = bytes(length)
