@@ -1,9 +1,10 @@
 """Recomputes everything a published version claims: checksums, index against tars, totals, splits without leaks."""
 
 import hashlib
+import mmap
 import tempfile
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, BinaryIO, cast
@@ -14,15 +15,13 @@ import pyarrow.compute as pc
 
 from ropeway import index, tar
 from ropeway.checksum import crc32c
+from ropeway.content import compared, content_number
 from ropeway.errors import FormatError, NotFound, UsageError
-from ropeway.manifest import Manifest, Shard, object_path
-from ropeway.samples import ShardRef
+from ropeway.manifest import Kind, Manifest, Shard, is_url, object_path
 from ropeway.shard_bytes import StoreBytes
+from ropeway.stored import copy, reader_of
 from ropeway.stores import Store
 from ropeway.tar import Span
-
-PIECE = 8 << 20
-"""Bytes read at a time."""
 
 MOST = 20
 """Problems kept per shard; their number is told all the same."""
@@ -63,7 +62,8 @@ def verify(store: Store, manifest: Manifest, advance: Callable[[int], None] = la
     rows = _index(store, manifest, found)
     if rows is not None:
         _totals(manifest, rows, found)
-        _leaks(manifest, rows, found)
+        if not manifest.provenance.leaks:
+            _leaks(manifest, rows, found)
     for shard, here in _by_shard(manifest, rows):
         _shard(store, manifest, shard, here, found, advance)
     return Report(
@@ -120,12 +120,13 @@ def _totals(manifest: Manifest, rows: pa.Table, found: _Findings) -> None:
         count = len(rows) - rows.column(f"{part.name}.offset").null_count
         if count != part.samples:
             found.add(f"part {part.name}: {count} samples have it, the manifest says {part.samples}", dataset=dataset)
-    for task in manifest.tasks:
+    for task in manifest.labelled:
         labels = rows.column(f"task.{task.id}")
         if task.classes:
             values = pc.list_flatten(labels) if task.type == "multilabel" else labels
             bounds = pc.min_max(values).as_py()
-            if bounds["min"] is not None and not 0 <= bounds["min"] <= bounds["max"] < len(task.classes):
+            lowest = -len(task.classes) if task.type == "multilabel" else 0
+            if bounds["min"] is not None and not lowest <= bounds["min"] <= bounds["max"] < len(task.classes):
                 found.add(f"task {task.id} has a label outside its {len(task.classes)} classes", dataset=dataset)
 
 
@@ -155,12 +156,10 @@ def _by_shard(manifest: Manifest, rows: pa.Table | None) -> Iterator[tuple[Shard
 
 def _shard(store: Store, manifest: Manifest, shard: Shard, rows: pa.Table | None, found: _Findings,
            advance: Callable[[int], None]) -> None:  # fmt: skip
-    ref = ShardRef(
-        manifest.dataset, manifest.version, object_path(manifest.dataset, shard.path), shard.bytes, shard.sha256
-    )
+    reader, ref = reader_of(store, manifest, shard)
     here = _Findings()
     try:
-        _content(StoreBytes(store, [ref]), shard, rows, ref.path, here, advance)
+        _content(reader, shard, rows, ref.path, _compared(manifest), here, advance)
     except (FormatError, NotFound, UsageError) as error:
         error.shard = ref.path
         here.problems.append(str(error))
@@ -169,32 +168,39 @@ def _shard(store: Store, manifest: Manifest, shard: Shard, rows: pa.Table | None
         found.add(f"and {len(here.problems) - MOST} more problems", shard=ref.path)
 
 
-def _content(reader: StoreBytes, shard: Shard, rows: pa.Table | None, path: str, found: _Findings,
-             advance: Callable[[int], None]) -> None:  # fmt: skip
+def _compared(manifest: Manifest) -> Mapping[str, Kind]:
+    return compared({part.name: part.kind for part in manifest.parts}, manifest.tasks)
+
+
+def _content(reader: StoreBytes, shard: Shard, rows: pa.Table | None, path: str, kinds: Mapping[str, Kind],
+             found: _Findings, advance: Callable[[int], None]) -> None:  # fmt: skip
     size = reader.size(0)
     if size != shard.bytes:
         found.add(f"the object has {size} bytes, the manifest says {shard.bytes}", shard=path)
         return
     with tempfile.TemporaryFile(prefix="ropeway-verify-") as temporary:
         file = cast("BinaryIO", temporary)
-        if _copy(reader, size, file, advance) != shard.sha256:
+        if copy(reader, size, file, advance) != shard.sha256:
             found.add("sha256 differs from the manifest's", shard=path)
         if rows is None:
-            deque(_parts(file), maxlen=0)  # still a whole tar, with names that are ours
+            # still a whole tar, with names that are ours unless it was adopted
+            deque(tar.members(file) if is_url(shard.path) else _parts(file), maxlen=0)
             return
         _spans(file, shard, rows, path, found)
-        _members(file, rows, path, found)
+        if shard.bytes and "content" in rows.schema.names:
+            _contents(file, rows, path, kinds, found)
+        if is_url(shard.path):
+            _places(file, rows, path, found)
+        else:
+            _members(file, rows, path, found)
 
 
-def _copy(reader: StoreBytes, size: int, file: BinaryIO, advance: Callable[[int], None]) -> str:
-    digest = hashlib.sha256()
-    for start in range(0, size, PIECE):
-        piece = reader.read(0, start, min(size, start + PIECE))
-        digest.update(piece)
-        file.write(piece)
-        advance(len(piece))
-    file.flush()
-    return digest.hexdigest()
+def _places(file: BinaryIO, rows: pa.Table, shard: str, found: _Findings) -> None:
+    """An adopted tar has names of its own: each part of the index has to be the content of one of its members."""
+    there = {Span(member.offset, member.length) for member in tar.members(file)}
+    for key, parts in _expected(rows).items():
+        if not there.issuperset(parts.values()):
+            found.add("index and tar differ in where its parts lie", shard=shard, key=key)
 
 
 def _members(file: BinaryIO, rows: pa.Table, shard: str, found: _Findings) -> None:
@@ -253,6 +259,16 @@ def _spans(file: BinaryIO, shard: Shard, rows: pa.Table, path: str, found: _Find
         _outside(rows, part, path, found)
 
 
+def _contents(file: BinaryIO, rows: pa.Table, path: str, kinds: Mapping[str, Kind], found: _Findings) -> None:
+    """Content numbers against the content: by a wrong one a view would leave out a sample that is like no other."""
+    content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    parts = _expected(rows)
+    for key, number in zip(rows.column("key").to_pylist(), rows.column("content").to_pylist(), strict=True):
+        pieces = {part: content[at.offset : at.offset + at.length] for part, at in parts[key].items()}
+        if number is not None and content_number(pieces, kinds) != number:
+            found.add("the content number differs from the content", shard=path, key=key)
+
+
 def _outside(rows: pa.Table, part: str, path: str, found: _Findings) -> None:
     """A reader fetches a sample's span and cuts its parts out of that."""
     offset, start = rows.column("offset"), rows.column(f"{part}.offset")
@@ -263,4 +279,6 @@ def _outside(rows: pa.Table, part: str, path: str, found: _Findings) -> None:
 
 
 def _part_names(rows: pa.Table) -> list[str]:
-    return [name.removesuffix(".offset") for name in rows.schema.names if name.endswith(".offset")]
+    """Parts by their columns; metadata may have a column of that name too."""
+    names = [name.removesuffix(".offset") for name in rows.schema.names if name.endswith(".offset")]
+    return [name for name in names if f"{name}.length" in rows.schema.names and "." not in name and name != "meta"]

@@ -1,0 +1,136 @@
+"""A dataset version's index in memory, and how its columns read in SQL."""
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ropeway import index, samples
+from ropeway.errors import ChecksumError
+from ropeway.manifest import IndexFile, Manifest, Task, object_path
+from ropeway.query import Column, ColumnType, Scalar
+from ropeway.samples import ShardRef
+from ropeway.stores import Store
+
+_DATASET_COLUMNS = ("dataset", "domain", "modality")
+ROW_COLUMNS = ("split", "subject", "key")
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """A column as numbers.
+
+    Attributes:
+        codes: int32 (n,), places in `values`; −1 where there is none.
+        values: the different values.
+    """
+
+    codes: npt.NDArray[np.int32]
+    values: list[Scalar]
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """A dataset version with its index in memory."""
+
+    manifest: Manifest
+    rows: pa.Table
+    _codes: dict[str, Codes] = field(default_factory=dict, compare=False)
+
+    @cached_property
+    def refs(self) -> tuple[ShardRef, ...]:
+        """The version's shards, as views name them."""
+        found = self.manifest
+        return tuple(
+            ShardRef(found.dataset, found.version, object_path(found.dataset, s.path), s.bytes, s.sha256)
+            for s in found.shards
+        )
+
+    @cached_property
+    def shard_numbers(self) -> npt.NDArray[np.int32]:
+        """In which of `refs` each sample lies: int32 (n,)."""
+        return samples.shard_numbers(self.rows.column("shard"), self.manifest.shards)
+
+    def codes(self, column: str) -> Codes:
+        """A column of the index as numbers, worked out once."""
+        if column not in self._codes:
+            stored = self.rows.column(column).combine_chunks()
+            plain = stored if pa.types.is_dictionary(stored.type) else stored.dictionary_encode()
+            self._codes[column] = Codes(np.asarray(plain.indices.fill_null(-1), np.int32), plain.dictionary.to_pylist())
+        return self._codes[column]
+
+    def column(self, name: str, task: Task | None) -> Column | None:
+        """How a filter's column reads here, or None when this dataset lacks it."""
+        card = self.manifest.card
+        match name:
+            case "dataset":
+                return Column(quote(self.manifest.dataset), "string")
+            case "domain":
+                return Column(quote(card.domain), "string")
+            case "modality":
+                return Column(f"[{', '.join(map(quote, card.modalities))}]", "string", many=True)
+            case "split" | "subject" | "key":
+                return Column(f'"{name}"', "string")
+            case "label":
+                return self._label(task)
+        return self._meta(name)
+
+    def _meta(self, name: str) -> Column | None:
+        """Metadata by its bare name, in any case, as in SQL."""
+        for stored in self.rows.schema:
+            if stored.name.lower() == f"meta.{name}":
+                return Column(identifier(stored.name), _column_type(stored.type))
+        return None
+
+    def _label(self, task: Task | None) -> Column | None:
+        if task is None or task.target or self.manifest.task(task.id) is None:
+            return None
+        sql = identifier(f"task.{task.id}")
+        if task.type == "regression":
+            return Column(sql, "number")
+        positions: dict[Scalar, int] = {name: number for number, name in enumerate(task.classes)}
+        if task.type == "multilabel":
+            return Column(f"list_filter({sql}, lambda label: label >= 0)", "string", many=True, values=positions)
+        return Column(sql, "string", values=positions)
+
+    def names(self, task: Task | None) -> set[str]:
+        """Every column a filter or a statistic can name here, in lower case."""
+        meta = {name.removeprefix("meta.").lower() for name in self.rows.schema.names if name.startswith("meta.")}
+        return {*_DATASET_COLUMNS, *ROW_COLUMNS, *meta} | (
+            {"label"} if task and not task.target and self.manifest.task(task.id) else set()
+        )
+
+
+def load_index(store: Store, manifest: Manifest) -> pa.Table:
+    """A version's whole index, checked against its manifest, with each row's number in a column `row`."""
+    rows = pa.concat_tables([_read_index(store, manifest, file) for file in manifest.index])
+    index.check(rows, manifest)
+    return rows.append_column("row", pa.array(np.arange(len(rows)))).unify_dictionaries()
+
+
+def _read_index(store: Store, manifest: Manifest, file: IndexFile) -> pa.Table:
+    path = object_path(manifest.dataset, file.path)
+    url = f"{store.url}/{path}"
+    data = store.read(path)
+    if hashlib.sha256(data).hexdigest() != file.sha256:
+        raise ChecksumError("sha256 of the index file differs from the manifest's", dataset=manifest.dataset, url=url)
+    return index.decode(data, url=url)
+
+
+def _column_type(kind: pa.DataType) -> ColumnType:
+    if pa.types.is_boolean(kind):
+        return "boolean"
+    return "number" if pa.types.is_integer(kind) or pa.types.is_floating(kind) else "string"
+
+
+def quote(text: str) -> str:
+    """A text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """The name of a column as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'
