@@ -7,6 +7,9 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+AHEAD = 128 << 20
+"""Bytes of batches that are kept ready, at most: more would only push one another out of the processor's caches."""
+
 
 def ahead(source: Callable[[], Iterator[list[T]]], size: Callable[[T], int], limit: int) -> Iterator[T]:
     """The items of a source one by one, made by a thread that ends with this generator.

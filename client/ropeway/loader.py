@@ -9,13 +9,14 @@ from time import perf_counter
 import torch
 
 from ropeway import device as devices
-from ropeway.ahead import ahead
-from ropeway.bad import BadSample, BadSamples, OnBad
+from ropeway.ahead import AHEAD, ahead
+from ropeway.bad import BadSamples, OnBad
 from ropeway.cache import DiskCache
 from ropeway.collate import Collate
 from ropeway.cuts import Rule
 from ropeway.decode import Decode, Decoder
 from ropeway.device import Sent
+from ropeway.epochs import Epochs
 from ropeway.job import plan_job
 from ropeway.meter import Meter, Stats
 from ropeway.mix_job import MixJob
@@ -29,14 +30,11 @@ from ropeway.wanted import MEMORY, Wanted
 
 log = logging.getLogger(__name__)
 
-AHEAD = 128 << 20
-"""Bytes of batches that are kept ready, at most: more would only push one another out of the processor's caches."""
-
 Hook = Callable[[dict[str, float], int], object]
 """Takes `Stats.flat()` and the number of batches so far: `wandb.log` is one."""
 
 
-class StreamingLoader:
+class StreamingLoader(Epochs):
     """Iterate once per epoch; each batch is a dict of tensors and lists (see `ropeway.stream.deliveries`).
 
     Every rank takes the same number of steps. A new iteration is a new epoch (or goes on where a loaded state says).
@@ -52,7 +50,8 @@ class StreamingLoader:
         global_batch_size: samples per step over all ranks. Fix this one to get the same global batches in any world.
         seed: of the shuffle; with the epoch it fixes the order.
         parts: part names; None for all, [] for keys and labels only; or part name → reading, where a bit of a part is
-            enough: `{"ct": ropeway.Slab(10, 26), "ecg": ropeway.Whole()}`.
+            enough, or the name of a model-ready form: `{"ct": ropeway.Slab(10, 26), "ecg": "ecg-12x5000"}`
+            (`ropeway.model_ready`).
         order: `Shuffled()` or `Sequential()`.
         tail: the samples left over at an epoch's end: "drop" them, "pad" with masked repeats (`__mask__`, True = real),
             or "wrap" to the epoch's first samples.
@@ -79,7 +78,7 @@ class StreamingLoader:
         *,
         global_batch_size: int | None = None,
         seed: int = 0,
-        parts: Sequence[str] | Mapping[str, Reading] | None = None,
+        parts: Sequence[str] | Mapping[str, Reading | str] | None = None,
         order: Order | None = None,
         tail: Tail = "drop",
         on_bad: OnBad = "raise",
@@ -94,34 +93,26 @@ class StreamingLoader:
         request_bytes: int | None = None,
         cache: DiskCache | None = None,
     ) -> None:
-        self._bad = BadSamples(on_bad)
+        bad = BadSamples(on_bad)
         threads = os.cpu_count() or 1 if threads is None else threads
         wanted = Wanted.asked(
             parts, decoders, ragged, threads=threads, memory=memory, requests=requests, request_bytes=request_bytes,
             cache=cache,
         )  # fmt: skip
-        self._streams = Streams(wanted, self._bad)
-        self._job = plan_job(
+        self._streams = Streams(wanted, bad)
+        job = plan_job(
             view, batch_size, global_batch_size, order=order or Shuffled(), tail=tail, streams=self._streams, rank=rank,
             world_size=world_size,
         )  # fmt: skip
+        super().__init__(job, bad, seed)
         self._target = devices.target(device)
         self._streams.pool = self._target.pool(memory // 4)
         self._ahead = min(memory // 4, AHEAD)
         self._hooks: list[tuple[Hook, int]] = []
-        self._seed, self._epoch, self._position = seed, 0, 0
-        self._fresh = True
         self._meter = Meter()
 
-    def __len__(self) -> int:
-        """Steps of the epoch under way, from its beginning."""
-        return self._job.steps(self._seed, self._epoch)
-
     def __iter__(self) -> Iterator[Batch]:
-        if not self._fresh:  # the last iteration was left in the middle: its epoch is over
-            self._epoch, self._position = self._epoch + 1, 0
-        self._fresh = False
-        epoch, position = self._epoch, self._position
+        epoch, position = self._begun()
         self._meter.begin()
         waiting = perf_counter()
         for delivery, sent in ahead(
@@ -135,7 +126,7 @@ class StreamingLoader:
             yield batch
             del batch
             waiting = perf_counter()
-        self._epoch, self._position, self._fresh = epoch + 1, 0, True
+        self.set_epoch(epoch + 1)
         for bad in self._bad.report():
             log.warning("replaced a bad sample: %s", bad)
 
@@ -156,38 +147,10 @@ class StreamingLoader:
         """Call `hook(figures, batches)` with `Stats.flat()` every so many batches: `loader.watch(wandb.log)`."""
         self._hooks.append((hook, every))
 
-    def state_dict(self) -> dict[str, int | str]:
-        """Where the job is, as JSON under 1 KB; the same on every rank. Only batches given to the caller count."""
-        return self._job.state(self._seed, self._epoch, self._position)
-
-    def load_state_dict(self, state: Mapping[str, object]) -> None:
-        """Go on where the saved job was, in a world of any size; the seed comes along.
-
-        Raises:
-            StateError: the state belongs to another view or another order.
-        """
-        restored = self._job.restore(state)
-        self._seed, self._epoch, self._position = restored.seed, restored.epoch, restored.position
-        self._fresh = True
-
-    def set_epoch(self, epoch: int) -> None:
-        """Begin this epoch with the next iteration."""
-        self._epoch, self._position, self._fresh = epoch, 0, True
-
-    @property
-    def epoch(self) -> int:
-        """The epoch under way, or the next one to begin."""
-        return self._epoch
-
     @property
     def source_epochs(self) -> dict[str, float]:
         """For a mix: how often each source has been gone through by now."""
         return self._job.epochs(self._seed, self._epoch, self._position) if isinstance(self._job, MixJob) else {}
-
-    @property
-    def bad(self) -> tuple[BadSample, ...]:
-        """The samples that were replaced on this rank so far, and why."""
-        return self._bad.report()
 
     def stats(self) -> Stats:
         """Samples, bytes, seconds and what was asked of stores so far, on this rank; `stats().verdict` sums it up."""

@@ -1,0 +1,54 @@
+"""Where a loader is: its epoch and position, saved and loaded."""
+
+from collections.abc import Mapping
+
+from ropeway.bad import BadSample, BadSamples
+from ropeway.job import Job
+
+
+class Epochs:
+    """What loaders of one process have in common: each iteration is an epoch, or the rest of the one a state is in."""
+
+    def __init__(self, job: Job, bad: BadSamples, seed: int) -> None:
+        self._job, self._bad = job, bad
+        self._seed, self._epoch, self._position = seed, 0, 0
+        self._fresh = True
+
+    def __len__(self) -> int:
+        """Steps of the epoch under way, from its beginning."""
+        return self._job.steps(self._seed, self._epoch)
+
+    def state_dict(self) -> dict[str, int | str]:
+        """Where the job is, as JSON under 1 KB; the same on every rank. Only batches given to the caller count."""
+        return self._job.state(self._seed, self._epoch, self._position)
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        """Go on where the saved job was, in a world of any size; the seed comes along.
+
+        Raises:
+            StateError: the state belongs to another view or another order.
+        """
+        restored = self._job.restore(state)
+        self._seed, self._epoch, self._position = restored.seed, restored.epoch, restored.position
+        self._fresh = True
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin this epoch with the next iteration."""
+        self._epoch, self._position, self._fresh = epoch, 0, True
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under way, or the next one to begin."""
+        return self._epoch
+
+    @property
+    def bad(self) -> tuple[BadSample, ...]:
+        """The samples that were replaced on this rank so far, and why."""
+        return self._bad.report()
+
+    def _begun(self) -> tuple[int, int]:
+        """The epoch and position of an iteration that begins now."""
+        if not self._fresh:  # the last iteration was left in the middle: its epoch is over
+            self._epoch, self._position = self._epoch + 1, 0
+        self._fresh = False
+        return self._epoch, self._position
