@@ -1,0 +1,222 @@
+"""`python -m benchmarks.mount`: the mount beside rclone, s3fs and ratarmount, over the same S3 in the same run.
+
+rclone and s3fs are Debian packages (`apt-get install rclone s3fs`); ratarmount is on PyPI and wants an environment of
+its own (`pip install 'ratarmount[fsspec]' s3fs`, then `--ratarmount PATH`). Who is not there is left out, and said so.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import indexed
+import packed
+from benchmarks.servers import BUCKET, Sources, serving
+from ropeway.stores import LocalStore, open_store
+
+URL = f"s3://{BUCKET}/mount"
+SAMPLES, PER_SHARD, SHAPE = 32_000, 4_000, (12, 1000)
+"""Eight shards of 105 MB, of samples of 24 KB."""
+
+READ, PART, AT_ONCE = 1 << 20, 4 << 20, 8
+"""Bytes of a program's read; and for the store itself, bytes of a range and how many of them at once."""
+
+SHARDS, FILES, LARGE = 3, 300, 1_000_000
+"""Shards and files read through each mount, each for the first time; files of the folder that is listed."""
+
+READERS = 16
+"""Programs that read small files at once, where it is not one."""
+
+_PATIENCE = 300.0
+_FOLDER = f"mount/signals/{packed.VERSION}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """A program that mounts the bucket, and where our shards are then."""
+
+    name: str
+    command: Callable[[Path], list[str]]
+    shards: str
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks.mount", description=__doc__)
+    parser.add_argument("--ratarmount", default="ratarmount", help="its command")
+    parser.add_argument("--scratch", type=Path, help="where to keep a gigabyte meanwhile")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="ropeway-bench-", dir=given.scratch) as scratch:
+        found = measure(Path(scratch), given.ratarmount)
+    json.dump(found, sys.stdout, indent=1)
+    sys.stdout.write("\n")
+
+
+def measure(scratch: Path, ratarmount: str) -> dict[str, object]:
+    """All figures: MB/s through a shard, small files per second, seconds to look into a large folder."""
+    found: dict[str, object] = {"large folder": _large(scratch)}
+    with serving(scratch / "s3", {"s3", "s3-20ms"}) as sources:
+        assert sources is not None
+        os.environ |= sources.environments["s3"]
+        packed.publish(open_store(URL), "signals", samples=SAMPLES, per_shard=PER_SHARD, shape=SHAPE)
+        for place in ("s3", "s3-20ms"):
+            found[place] = _measured(scratch, sources, place, ratarmount)
+    return found
+
+
+def _measured(scratch: Path, sources: Sources, place: str, ratarmount: str) -> dict[str, object]:
+    environment = {**os.environ, **sources.environments[place]}
+    environment.pop("AWS_CA_BUNDLE", None)  # nothing here is TLS, and rclone refuses it
+    raw = json.loads(
+        subprocess.run([sys.executable, "-c", _RAW], env=environment, check=True, capture_output=True).stdout
+    )
+    through: dict[str, object] = {"the store itself": raw}
+    for rival in (_ropeway(), _s3fs(scratch, environment), _rclone(environment)):
+        through[rival.name] = _attempt(scratch, rival, environment, partial(_through, rival.shards))
+    small: dict[str, object] = {}
+    for readers in (1, READERS):
+        for rival in (_ropeway("samples/signals/train"), _ratarmount(ratarmount)):
+            told = _attempt(scratch, rival, environment, partial(_small, rival.shards, readers))
+            small[f"{rival.name}, {readers} at once"] = told
+    return {"MB/s through a shard": through, "files of 24 KB per second": small}
+
+
+_RAW = f"""
+import time
+from concurrent.futures import ThreadPoolExecutor
+from ropeway.stores import open_store
+store = open_store({URL!r})
+shards = [stat for stat in store.objects("signals") if stat.path.endswith(".tar")][:{SHARDS}]
+store.read(shards[0].path, 0, 1)
+speeds = []
+with ThreadPoolExecutor({AT_ONCE}) as pool:
+    for shard in shards:
+        begun = time.perf_counter()
+        ranges = [(at, min(at + {PART}, shard.size)) for at in range(0, shard.size, {PART})]
+        list(pool.map(lambda span: len(store.read(shard.path, *span)), ranges))
+        speeds.append(shard.size / 1e6 / (time.perf_counter() - begun))
+print(sorted(speeds)[len(speeds) // 2])
+"""
+
+
+def _through(shards: str, mount: Path) -> float:
+    """Median MB/s of reading whole shards."""
+    speeds = []
+    for shard in sorted((mount / shards).glob("*.tar"))[:SHARDS]:
+        begun, size = time.perf_counter(), 0
+        with shard.open("rb", buffering=0) as file:
+            while got := file.read(READ):
+                size += len(got)
+        speeds.append(size / 1e6 / (time.perf_counter() - begun))
+    return statistics.median(speeds)
+
+
+def _small(folder: str, readers: int, mount: Path) -> float:
+    """Small files per second, of one shard, in random order, each opened, read and closed once."""
+    names = [f"k{number:06d}.x.npy" for number in random.Random(readers).sample(range(PER_SHARD), FILES)]
+    where = mount / folder
+    (where / f"k{PER_SHARD - 1:06d}.x.npy").read_bytes()
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(readers) as pool:
+        sizes = list(pool.map(lambda name: len((where / name).read_bytes()), names))
+    assert len(set(sizes)) == 1
+    return FILES / (time.perf_counter() - begun)
+
+
+def _large(scratch: Path) -> dict[str, float]:
+    """Seconds until a folder of a million files answers."""
+    rows = [indexed.row(number) for number in range(LARGE)]
+    indexed.publish(LocalStore(scratch / "large"), "large", rows)
+    command = [sys.executable, "-m", "ropeway.cli", "mount", str(scratch / "large"), str(scratch / "mount")]
+    found = {}
+    begun = time.perf_counter()
+    with _mounted(scratch / "mount", command, os.environ):
+        split = scratch / "mount/samples/large/train"
+        split.stat()
+        found["from the command to the first look into the index"] = time.perf_counter() - begun
+        begun = time.perf_counter()
+        (split / f"k{LARGE // 2}.x.npy").stat()
+        found["first stat"] = time.perf_counter() - begun
+        begun = time.perf_counter()
+        with os.scandir(split) as entries:
+            next(entries)
+            found["first name"] = time.perf_counter() - begun
+            assert sum(1 for _ in entries) == LARGE - 1
+        found["all names"] = time.perf_counter() - begun
+    return found
+
+
+def _ropeway(shards: str = f"shards/signals/{packed.VERSION}") -> Rival:
+    return Rival("ropeway", lambda at: [sys.executable, "-m", "ropeway.cli", "mount", URL, str(at)], shards)
+
+
+def _s3fs(scratch: Path, environment: Mapping[str, str]) -> Rival:
+    keys = scratch / "s3fs.keys"
+    keys.touch(mode=0o600)
+    keys.write_text(f"{environment['AWS_ACCESS_KEY_ID']}:{environment['AWS_SECRET_ACCESS_KEY']}")
+    options = f"passwd_file={keys},url={environment['AWS_ENDPOINT_URL']},use_path_request_style,ro"
+    return Rival("s3fs", lambda at: ["s3fs", BUCKET, str(at), "-f", "-o", options], _FOLDER)
+
+
+def _rclone(environment: Mapping[str, str]) -> Rival:
+    remote = (
+        f":s3,provider=Other,access_key_id={environment['AWS_ACCESS_KEY_ID']},"
+        f"secret_access_key={environment['AWS_SECRET_ACCESS_KEY']},endpoint='{environment['AWS_ENDPOINT_URL']}':{BUCKET}"
+    )
+    return Rival("rclone", lambda at: ["rclone", "mount", remote, str(at), "--read-only"], _FOLDER)
+
+
+def _ratarmount(command: str) -> Rival:
+    tar = f"{URL}/signals/{packed.VERSION}/train-000000.tar"
+    return Rival("ratarmount", lambda at: [command, "-f", "--index-file", ":memory:", tar, str(at)], ".")
+
+
+def _attempt(scratch: Path, rival: Rival, environment: Mapping[str, str], measure: Callable[[Path], float]) -> object:
+    """A rival's figure, or why there is none."""
+    at = scratch / "mount"
+    command = rival.command(at)
+    if shutil.which(command[0]) is None:
+        return "not installed"
+    try:
+        with _mounted(at, command, environment):
+            return measure(at)
+    except (OSError, AssertionError) as error:
+        if rival.name == "ropeway":
+            raise
+        return f"failed: {error}"
+
+
+@contextmanager
+def _mounted(at: Path, command: list[str], environment: Mapping[str, str]) -> Iterator[None]:
+    at.mkdir(exist_ok=True)
+    with (
+        tempfile.TemporaryFile() as told,
+        subprocess.Popen(command, env=environment, stdout=told, stderr=told) as process,
+    ):
+        try:
+            end = time.monotonic() + _PATIENCE
+            while not at.is_mount():
+                if process.poll() is not None or time.monotonic() > end:
+                    told.seek(0)
+                    raise OSError(f"did not mount: {told.read()[-500:].decode(errors='replace')}")
+                time.sleep(0.01)
+            yield
+        finally:
+            process.terminate()
+            subprocess.run(["fusermount3", "-uz", str(at)], check=False, capture_output=True)
+            process.wait(_PATIENCE)
+
+
+if __name__ == "__main__":
+    main()
