@@ -13,41 +13,22 @@ import pydicom.data
 import pytest
 from PIL import Image
 
+from adapter_reading import read, rows, values
 from ropeway.decoders.libraries import require
 from ropeway.errors import UsageError
-from ropeway_shardgen.adapters import Payload, adapter, adapters
+from ropeway_shardgen.adapters import adapter, adapters
 from ropeway_shardgen.adapters.adapter import array_payload, npy
 from ropeway_shardgen.adapters.opened import close_all
 from ropeway_shardgen.problems import SampleError
-from ropeway_shardgen.recipe import configured
 from shardgen_raw import png, real_root
 
 DICOM = Path(pydicom.data.__file__).parent / "test_files"
-Fields = dict[str, Any]
 
 
 @pytest.fixture(autouse=True)
 def _nothing_stays_open() -> Any:
     yield
     close_all()
-
-
-def read(name: str, path: Path, fields: Fields | None = None, **options: Any) -> Payload:
-    found, told = configured(name, options)
-    return found.read(path, fields or {}, told)
-
-
-def rows(name: str, path: Path, **options: Any) -> list[Fields]:
-    found, told = configured(name, options)
-    assert found.rows is not None
-    return [dict(row.fields) for row in found.rows(path, told)]
-
-
-def values(payload: Payload) -> np.ndarray[Any, Any]:
-    array: np.ndarray[Any, Any] = np.load(io.BytesIO(payload.content), allow_pickle=False)
-    assert (array.dtype.str, array.shape) == (payload.dtype, payload.shape)
-    assert len(payload.axes) == array.ndim
-    return array
 
 
 # npy
@@ -81,7 +62,7 @@ def test_python_objects_are_never_stored() -> None:
 
 
 def test_unknown_adapter_and_missing_extra() -> None:
-    with pytest.raises(UsageError, match="no adapter 'mha'; there is: .*image"):
+    with pytest.raises(UsageError, match=r"no adapter 'mha'; there is: .*image"):
         adapter("mha")
     with pytest.raises(UsageError, match=r"no_such_module is not installed: pip install 'ropeway\[dicom\]'"):
         require("no_such_module", "dicom")

@@ -7,18 +7,17 @@ from typing import Any
 
 import pytest
 
+from adapter_reading import read, rows
 from raw_trees import raw_trees
 from ropeway import index
 from ropeway.catalog import StoreCatalog
 from ropeway.manifest import object_path
 from ropeway.stores.local import LocalStore
-from ropeway_shardgen.adapters import Payload
 from ropeway_shardgen.adapters.opened import close_all
 from ropeway_shardgen.pack import pack
 from ropeway_shardgen.recipe import configured, load
 
 TREES = raw_trees()
-Fields = dict[str, Any]
 Write = Callable[[str], Path]
 
 
@@ -37,17 +36,6 @@ def raw(tmp_path: Path) -> Write:
         return tmp_path
 
     return write
-
-
-def read(name: str, path: Path, fields: Fields | None = None, **options: Any) -> Payload:
-    found, told = configured(name, options)
-    return found.read(path, fields or {}, told)
-
-
-def rows(name: str, path: Path, **options: Any) -> list[Fields]:
-    found, told = configured(name, options)
-    assert found.rows is not None
-    return [dict(row.fields) for row in found.rows(path, told)]
 
 
 def read_all(name: str, path: Path) -> None:

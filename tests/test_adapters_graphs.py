@@ -14,6 +14,7 @@ import scipy.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapter_reading import read, rows
 from raw_trees import raw_trees
 from ropeway.decoders.arrays import decode_npz
 from ropeway_shardgen.adapters import Payload, ogb_graph
@@ -23,7 +24,6 @@ from ropeway_shardgen.formats.graph import graph_payload, npz
 from ropeway_shardgen.recipe import configured
 
 TREES = raw_trees()
-Fields = dict[str, Any]
 Write = Callable[[str], Path]
 
 
@@ -42,17 +42,6 @@ def raw(tmp_path: Path) -> Write:
         return tmp_path
 
     return write
-
-
-def read(name: str, path: Path, fields: Fields | None = None, **options: Any) -> Payload:
-    found, told = configured(name, options)
-    return found.read(path, fields or {}, told)
-
-
-def rows(name: str, path: Path, **options: Any) -> list[Fields]:
-    found, told = configured(name, options)
-    assert found.rows is not None
-    return [dict(row.fields) for row in found.rows(path, told)]
 
 
 def read_all(name: str, path: Path, **options: Any) -> None:

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from adapter_reading import rows
 from raw_volumes import ct_slice, metaimage
 from ropeway_shardgen.adapters.opened import close_all
 from ropeway_shardgen.formats.slice_marks import SliceMarks, marks_of
 from ropeway_shardgen.problems import SampleError
 from ropeway_shardgen.recipe import configured
 
-Fields = dict[str, Any]
 VOXELS = np.zeros((20, 3, 4), np.int16)
 HEADER = "LNDbID,RadID,FindingID,x,y,z,Nodule,Volume,Text\n"
 
@@ -21,12 +21,6 @@ HEADER = "LNDbID,RadID,FindingID,x,y,z,Nodule,Volume,Text\n"
 def _nothing_stays_open() -> Any:
     yield
     close_all()
-
-
-def rows(name: str, path: Path, **options: Any) -> list[Fields]:
-    found, told = configured(name, options)
-    assert found.rows is not None
-    return [dict(row.fields) for row in found.rows(path, told)]
 
 
 def scan(root: Path, *findings: str) -> Path:

@@ -1,6 +1,5 @@
 """Adapters of pictures, label images, slides and conversations: values against other readers, bad files refused."""
 
-import io
 import itertools
 import json
 import math
@@ -18,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ropeway_shardgen.adapters import Payload, adapter
+from adapter_reading import Fields, read, rows, values
+from ropeway_shardgen.adapters import adapter
 from ropeway_shardgen.adapters.opened import close_all
 from ropeway_shardgen.adapters.regions import RegionsOptions, _starts
 from ropeway_shardgen.recipe import configured
 
-Fields = dict[str, Any]
 Array = npt.NDArray[Any]
 
 
@@ -31,24 +30,6 @@ Array = npt.NDArray[Any]
 def _nothing_stays_open() -> Iterator[None]:
     yield
     close_all()
-
-
-def read(name: str, path: Path, fields: Fields | None = None, **options: Any) -> Payload:
-    found, told = configured(name, options)
-    return found.read(path, fields or {}, told)
-
-
-def rows(name: str, path: Path, **options: Any) -> list[Fields]:
-    found, told = configured(name, options)
-    assert found.rows is not None
-    return [dict(row.fields) for row in found.rows(path, told)]
-
-
-def values(payload: Payload) -> Array:
-    array: Array = np.load(io.BytesIO(payload.content), allow_pickle=False)
-    assert (array.dtype.str, array.shape) == (payload.dtype, payload.shape)
-    assert len(payload.axes) == array.ndim
-    return array
 
 
 def noise(*shape: int, dtype: str = "u1") -> Array:

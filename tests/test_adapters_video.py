@@ -7,31 +7,18 @@ import av
 import numpy as np
 import pytest
 
+from adapter_reading import read, rows
 from raw_videos import decoded, video
 from ropeway.decoders.video import decode_video
-from ropeway_shardgen.adapters import Payload
 from ropeway_shardgen.adapters.opened import close_all
 from ropeway_shardgen.problems import SampleError
 from ropeway_shardgen.recipe import configured
-
-Fields = dict[str, Any]
 
 
 @pytest.fixture(autouse=True)
 def _nothing_stays_open() -> Any:
     yield
     close_all()
-
-
-def read(name: str, path: Path, fields: Fields | None = None, **options: Any) -> Payload:
-    found, told = configured(name, options)
-    return found.read(path, fields or {}, told)
-
-
-def rows(name: str, path: Path, **options: Any) -> list[Fields]:
-    found, told = configured(name, options)
-    assert found.rows is not None
-    return [dict(row.fields) for row in found.rows(path, told)]
 
 
 # whole videos

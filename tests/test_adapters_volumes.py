@@ -1,7 +1,6 @@
 """Volumes: MetaImage, DICOM series and NIfTI, compared with the bytes that were written; bad ones are refused."""
 
 import gzip
-import io
 import json
 import struct
 import zlib
@@ -15,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapter_reading import Fields, read, rows, values
 from raw_volumes import ct_slice, metaimage, nifti
 from ropeway_shardgen.adapters import Payload, adapter
 from ropeway_shardgen.adapters.opened import close_all
@@ -22,7 +22,6 @@ from ropeway_shardgen.formats.geometry import from_lps, orientation
 from ropeway_shardgen.formats.slabs import SlabOptions, slabs
 from ropeway_shardgen.recipe import configured
 
-Fields = dict[str, Any]
 VOXELS = np.random.default_rng(0).integers(-1024, 3000, (5, 3, 4), np.int16)
 
 
@@ -30,24 +29,6 @@ VOXELS = np.random.default_rng(0).integers(-1024, 3000, (5, 3, 4), np.int16)
 def _nothing_stays_open() -> Any:
     yield
     close_all()
-
-
-def read(name: str, path: Path, fields: Fields | None = None, **options: Any) -> Payload:
-    found, told = configured(name, options)
-    return found.read(path, fields or {}, told)
-
-
-def rows(name: str, path: Path, **options: Any) -> list[Fields]:
-    found, told = configured(name, options)
-    assert found.rows is not None
-    return [dict(row.fields) for row in found.rows(path, told)]
-
-
-def values(payload: Payload) -> np.ndarray[Any, Any]:
-    array: np.ndarray[Any, Any] = np.load(io.BytesIO(payload.content), allow_pickle=False)
-    assert (array.dtype.str, array.shape) == (payload.dtype, payload.shape)
-    assert len(payload.axes) == array.ndim
-    return array
 
 
 def text(payload: Payload, name: str) -> str:

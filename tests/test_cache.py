@@ -14,7 +14,6 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec.structs import replace
 
 from cache_job import KEY, LIMIT, SIZE, Source, content, fetch_and_hang, hammer, over, shard
 from ropeway.cache import Counters, DiskCache, maintenance, reading, usage

@@ -84,6 +84,12 @@ def test_short_flat_and_missing_values() -> None:
     assert found.shape == (12, 5000)
     assert found[:, 300:].max() == 0
     assert found[0, 5] == 0
+    stored = np.random.default_rng(0).integers(-900, 900, (12, 5000)).astype("<i2")
+    stored[3, 7] = 0
+    gaps = stored.copy()
+    gaps[3, 7] = -32768  # as WFDB records have it
+    whole = read(FORMS["ecg-12x5000"], ecg(), npy(stored))
+    np.testing.assert_array_equal(read(FORMS["ecg-12x5000"], ecg(), npy(gaps)), whole)
     assert not read(FORMS["ecg-12x5000"], ecg(), npy(np.zeros((12, 5000), "<i2"))).any()
 
 

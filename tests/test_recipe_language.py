@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ from ropeway.manifest import Manifest
 from ropeway.stores.local import LocalStore
 from ropeway.verify import verify
 from ropeway_shardgen.pack import pack
-from ropeway_shardgen.plan import PlannedSample, Settings, inspect, make_plan
+from ropeway_shardgen.plan import Settings, inspect, make_plan
+from ropeway_shardgen.planned import PlannedSample
 from ropeway_shardgen.recipe import Recipe, loads
 from ropeway_shardgen.vocabulary import vocabularies, vocabulary
 from shardgen_raw import png
@@ -118,34 +121,87 @@ def test_every_kind_of_table_gives_the_same_rows(name: str, write: Any, tmp_path
         planned(recipe(META, source=f'[source]\ntable = "{name}"\n'), tmp_path)
 
 
+def sparse_sheet(path: Path) -> None:
+    """A workbook of a few bytes whose second row is the millionth, and sixteen thousand cells wide."""
+    write_sheet(path.with_name("small.xlsx"))
+    with zipfile.ZipFile(path.with_name("small.xlsx")) as small, zipfile.ZipFile(path, "w") as sparse:
+        for name in small.namelist():
+            content = small.read(name)
+            if name.endswith("sheet1.xml"):
+                content = content.replace(b"A1:D4", b"A1:XFD1000000").replace(b'<row r="4"', b'<row r="1000000"')
+                content = re.sub(rb'r="([A-D])4"', rb'r="\g<1>1000000"', content)
+            sparse.writestr(name, content)
+
+
+def test_a_sheet_that_is_mostly_empty_is_read_in_no_time(tmp_path: Path) -> None:
+    sparse_sheet(tmp_path / "rows.xlsx")
+    assert set(planned(recipe(META, source='[source]\ntable = "rows.xlsx"\n'), tmp_path)) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "problem"),
+    [
+        ("rows.csv.gz", b"id\na", "a line is longer than 16,777,216 characters"),
+        ("rows.jsonl.gz", b'{"id":"', "a line is longer than 16,777,216 characters"),
+        ("rows.json.gz", b"[", "it unpacks to more than 33,554,432 bytes"),
+    ],
+)
+def test_bombs_among_tables(
+    name: str, start: bytes, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ropeway_shardgen.tables._LARGEST", 1 << 25)
+    with gzip.open(tmp_path / name, "wb", compresslevel=1) as file:
+        file.write(start + b" " * (1 << 26))
+    with pytest.raises(SourceError, match=problem):
+        planned(recipe(source=f'[source]\ntable = "{name}"\n'), tmp_path)
+
+
+def test_a_workbook_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ropeway_shardgen.tables._LARGEST", 1 << 10)
+    write_sheet(tmp_path / "rows.xlsx")
+    with pytest.raises(SourceError, match="it unpacks to more than 1,024 bytes"):
+        planned(recipe(source='[source]\ntable = "rows.xlsx"\n'), tmp_path)
+
+
 def test_nested_objects_and_lists_are_flattened(tmp_path: Path) -> None:
     (tmp_path / "rows.json").write_text('[{"id": "a", "case": {"age": 3}, "site": ["x", "y"]}]')
     one = recipe(META.replace('from = "age"', 'from = "case.age"'), source='[source]\ntable = "rows.json"\n')
     assert planned(one, tmp_path)["a"].meta == {"age": 3, "site": "x;y"}
 
 
+SEVERAL = '[source]\ntable = ["mass_*.csv", "calc_*.csv"]\npattern = "_(?P<set>train|test)"\n'
+SHAPES = """
+[fields.any]
+first = ["shape", "form"]
+[meta]
+shape = { from = "any", type = "string" }
+"""
+
+
 def test_several_tables_are_one_source(tmp_path: Path) -> None:
     table(tmp_path / "mass_train.csv", "id,shape", "a,round")
     table(tmp_path / "calc_test.csv", "id,form", "b,oval")
-    more = """
-        [fields]
-        shape = { first = ["shape_of_mass", "form"] }
-        shape_of_mass = { from = "shape" }
-        [meta]
-        set = { from = "set", type = "string" }
-        shape = { from = "any", type = "string" }
-        [fields.any]
-        first = ["shape", "form"]
-    """.replace('shape = { first = ["shape_of_mass", "form"] }\n', "").replace(
-        'shape_of_mass = { from = "shape" }\n', ""
-    )
-    source = '[source]\ntable = ["mass_*.csv", "calc_*.csv"]\npattern = "_(?P<set>train|test)"\n'
     split = '[split]\nrule = "column"\nfrom = "set"\nmap = { train = "train", test = "test" }\n'
-    found = planned(recipe(more.replace("[fields]\n", ""), source=source, split=split), tmp_path)
+    source = SEVERAL + 'may_lack = ["shape", "form"]\n'
+    found = planned(recipe(SHAPES, source=source, split=split), tmp_path)
     assert {key: (s.split, s.meta["shape"]) for key, s in found.items()} == {
         "a": ("train", "round"),
         "b": ("test", "oval"),
     }
+
+
+def test_a_column_that_only_one_of_several_tables_has_cannot_be_used(tmp_path: Path) -> None:
+    table(tmp_path / "mass_train.csv", "id,shape", "a,round")
+    table(tmp_path / "calc_test.csv", "id,shapes", "b,oval")
+    one = recipe(SHAPES.replace('"shape", "form"', '"shape"'), source=SEVERAL)
+    with pytest.raises(SourceError, match=r"there is no field 'shape'; there is: .*shapes.* \(row 1 of calc_test\.csv"):
+        planned(one, tmp_path)
+    table(tmp_path / "rows.csv", "id", "a", "b")
+    join = (
+        SEVERAL.replace("[source]", "[joins.marks]") + 'on = { id = "{id}" }\n' + SHAPES.replace("shape", "marks.shape")
+    )
+    with pytest.raises(SourceError, match=r"joins\.marks: there is no column 'shape'; there is: set, id, shapes"):
+        planned(recipe(join.replace('"form"', '"marks.shape"').replace("\nmarks.shape =", "\nshape =")), tmp_path)
 
 
 JOINED = """
@@ -176,6 +232,16 @@ def test_a_join_without_a_row_is_an_error_unless_it_is_optional(tmp_path: Path) 
         planned(recipe(JOINED), tmp_path)
     found = planned(recipe(JOINED.replace('"labels.csv"\n', '"labels.csv"\noptional = true\n')), tmp_path)
     assert found["b1"].meta == {"finding": None}
+
+
+def test_an_optional_join_that_never_fits_is_told(tmp_path: Path) -> None:
+    """Keys written otherwise (1.0 for 1) would leave every sample without what the table says."""
+    table(tmp_path / "rows.csv", "id", "a1", "b1")
+    table(tmp_path / "labels.csv", "who,finding", "A,none", "B,cyst")
+    one = recipe(JOINED.replace('"labels.csv"\n', '"labels.csv"\noptional = true\n'))
+    with pytest.raises(SourceError, match=r"joins.labels: not one sample has a row in labels.csv: are its keys"):
+        planned(one, tmp_path)
+    assert planned(one, tmp_path, limit=1)
 
 
 def test_rows_that_differ_must_be_collected(tmp_path: Path) -> None:
@@ -281,7 +347,19 @@ def test_codes_outside_the_map(tmp_path: Path) -> None:
     table(tmp_path / "rows.csv", "id,codes", 'a,"1,9"')
     with pytest.raises(SourceError, match="label '9' in field 'codes' is none of: 1, 2, 3"):
         planned(recipe(CODES), tmp_path)
-    assert labels(recipe(CODES + 'unmapped = "ignore"\n'), tmp_path) == {"a": [0]}
+    table(tmp_path / "rows.csv", "id,codes", 'a,"1,9"', "b,9", "c,3")
+    assert labels(recipe(CODES + 'unmapped = "ignore"\n'), tmp_path) == {"a": [0], "b": None, "c": []}
+
+
+@pytest.mark.parametrize("told", ['separator = ","', "words = 'code (\\d)'"])
+def test_a_field_in_which_no_code_is_found_is_not_all_negative(told: str, tmp_path: Path) -> None:
+    table(tmp_path / "rows.csv", "id,codes", "a,code 1", "b,;") if "words" in told else table(
+        tmp_path / "rows.csv", "id,codes", "a,1", 'b,","'
+    )
+    codes = CODES.replace('separator = ","', told)
+    with pytest.raises(SourceError, match="field 'codes' is not empty, but there is no label in it"):
+        planned(recipe(codes), tmp_path)
+    assert labels(recipe(codes + 'missing = [",", ";"]\n'), tmp_path) == {"a": [0], "b": None}
 
 
 @pytest.mark.parametrize(
@@ -293,6 +371,7 @@ def test_codes_outside_the_map(tmp_path: Path) -> None:
         ('type = "text"\ntarget = "report"', "target: there is no part 'report'"),
         ('type = "binary"\nfrom = "x"\ncolumns = { a = "y" }\nclasses = ["a", "b"]', "give one of from, columns and"),
         ('type = "multilabel"\nclasses = ["a"]\ncolumns = { z = "y" }', "columns: 'z' is not one of the classes"),
+        ('type = "binary"\nfrom = "x"\nclasses = ["a", "b"]\ncap = 90', "cap: for regression tasks"),
         ('vocabulary = "ecg"\nfrom = "x"', "tasks.finding.vocabulary: no vocabulary 'ecg'; there is: "),
     ],
 )
@@ -427,6 +506,8 @@ def test_ages_are_capped(tmp_path: Path) -> None:
     table(tmp_path / "rows.csv", "id,age", "a,97", "b,40")
     one = recipe('[meta]\nage = { from = "age", type = "integer", cap = 90 }\n')
     assert {key: sample.meta["age"] for key, sample in planned(one, tmp_path).items()} == {"a": 90, "b": 40}
+    one = recipe('[tasks.finding]\ntype = "regression"\nfrom = "age"\ncap = 90\n')
+    assert labels(one, tmp_path) == {"a": 90, "b": 40}
 
 
 def test_inspecting_tells_all_that_is_wrong(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ class Join:
         self.name, self.rule = name, rule
         self._rows: dict[Key, list[Fields]] = {}
         self._columns: tuple[str, ...] = ()
+        self._hits, self._misses = 0, 0
         for row in rows:
             if not self._columns:
                 self._columns = tuple(column for column in row if column in used)
@@ -37,7 +38,9 @@ class Join:
         key = self._key(fields)
         found: Sequence[Fields] = self._rows.get(key, ()) if key else ()
         if found:
+            self._hits += 1
             return as_one(found, self.rule.collect)
+        self._misses += 1
         if not self.rule.optional:
             told = ", ".join(f"{column} {value!r}" for column, value in zip(self.rule.on, key or (), strict=False))
             raise SampleError(
@@ -45,6 +48,11 @@ class Join:
             )
         nothing: dict[str, Value] = dict.fromkeys(self._columns)
         return nothing
+
+    @property
+    def beside(self) -> bool:
+        """Whether the table says nothing of any sample that asked, though it has rows: its keys are not theirs."""
+        return bool(self._rows) and bool(self._misses) and not self._hits
 
     def _key(self, fields: Fields) -> Key | None:
         try:

@@ -159,6 +159,12 @@ def _samples(recipe: Recipe, listing: Listing, settings: Settings, problems: Pro
             continue
         places[sample.key] = (raw.path, raw.number)
         yield stowed
+    for join in joins.values():
+        if join.beside:
+            problems.add_fatal(
+                f"joins.{join.name}: not one sample has a row in {' or '.join(join.rule.tables)}: are its keys written "
+                "as the samples' are?"
+            )
 
 
 def _sample(rules: Rules, listing: Listing, raw: RawSample) -> PlannedSample | None:

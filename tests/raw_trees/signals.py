@@ -94,7 +94,7 @@ def ptbxl_physionet(root: Path) -> Expected:
             "00001": {"ecg-diagnosis": ["normal"]},
             "00002": {"ecg-diagnosis": ["mi", "afib", "hyp"]},
             "00003": {"ecg-diagnosis": ["cd", "other"]},
-            "00004": {"ecg-diagnosis": []},
+            "00004": {"ecg-diagnosis": None},
         },
         parts={stem: {"ecg": values} for stem, values in stored.items()},
         meta={"00001": {"age": 90, "sex": "female", "codes": statements[0], "gain": "1000.0"}},

@@ -83,7 +83,7 @@ def covid_blues(root: Path) -> Expected:
         splits={"train": 5},
         subjects=3,
         labels={
-            "patient_1_L1": {"covid": "Has COVID", "age": 93.0},
+            "patient_1_L1": {"covid": "Has COVID", "age": 90.0},
             "patient_15_L2_2": {"covid": "Has COVID", "age": 61.0},
             "patient_20_R1": {"covid": "No COVID", "age": None},
         },

@@ -31,9 +31,10 @@ _OLD_NAMES = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
 class Leads:
     """Chosen leads of an ECG: float32 (leads, rate × seconds), divided by the record's range.
 
-    Missing values become 0; a record is resampled where its rate differs, cut after `seconds`, or filled up with zeros.
-    The range is the largest minus the smallest value over all chosen leads, as in CLIMB's loaders, so that gain and
-    unit do not matter; a flat record stays zero.
+    Missing values (NaN, or the smallest number of an integer dtype: so records of WFDB are stored) become 0; a record
+    is resampled where its rate differs, cut after `seconds`, or filled up with zeros. The range is the largest minus
+    the smallest value over all chosen leads, as in CLIMB's loaders, so that gain and unit do not matter; a flat record
+    stays zero.
 
     Attributes:
         names: leads in the order wanted, in whatever case.
@@ -109,7 +110,10 @@ def resampled(values: Floats, length: int) -> Floats:
 
 
 def _leads(content: memoryview, rows: Sequence[int], time: int, factor: float, length: int) -> Floats:
-    values = _channels(content, time)[list(rows)]
+    stored = decode_npy(content)
+    values = _channels(stored, time)[list(rows)]
+    if stored.dtype.kind == "i":
+        values[np.moveaxis(stored, time, 1)[list(rows)] == np.iinfo(stored.dtype).min] = 0
     values = resampled(values, round(values.shape[1] * factor))[:, :length]
     reach = float(values.max() - values.min()) if values.size else 0.0
     filled = np.zeros((len(rows), length), np.float32)
@@ -118,16 +122,15 @@ def _leads(content: memoryview, rows: Sequence[int], time: int, factor: float, l
 
 
 def _montage(content: memoryview, rows: npt.NDArray[Any], time: int, length: int) -> Floats:
-    values = _channels(content, time)
+    values = _channels(decode_npy(content), time)
     pairs = resampled(values[rows[:, 0]] - values[rows[:, 1]], length)
     scale = np.quantile(np.abs(pairs), 0.95, axis=1, keepdims=True)
     scaled: Floats = (pairs / np.where(scale > 0, scale, 1)).astype(np.float32)
     return scaled
 
 
-def _channels(content: memoryview, time: int) -> Floats:
-    """The signals as float32 (channel, time), without missing values."""
-    values = decode_npy(content)
+def _channels(values: npt.NDArray[Any], time: int) -> Floats:
+    """The signals as float32 (channel, time), without NaN."""
     if values.ndim != 2:
         raise ValueError(f"signals of {values.ndim} dimensions, not channel and time")
     return np.nan_to_num(np.moveaxis(values, time, 1).astype(np.float32), copy=False)

@@ -50,7 +50,8 @@ def rows(path: Path, options: WfdbOptions) -> Iterator[Row]:
 def read(path: Path, _: Fields, options: WfdbOptions) -> Payload:
     """The stored integers, [lead, time], int16 (int32 where a lead has more than 16 bits).
 
-    Besides the fields of `rows`: `missing`, how many values are missing, and `missing_value`, what stands for them.
+    A missing value, which each storage format writes otherwise, is the smallest number of the dtype. Besides the fields
+    of `rows`: `missing`, how many values are missing, and `missing_value`, what stands for them.
 
     Raises:
         ValueError: a file is not there, cut short or damaged, or stored in a way that is not read.
@@ -65,8 +66,8 @@ def read(path: Path, _: Fields, options: WfdbOptions) -> Payload:
     stored = np.stack([rows_of[signal.place] for signal in signals]).astype(dtype)
     if options.checksums == "refuse":
         _compare(stored, signals)
-    sentinels = [MISSING[signal.storage] for signal in signals]
-    gaps = int((stored == np.array(sentinels)[:, None]).sum())
+    gaps = stored == np.array([MISSING[signal.storage] for signal in signals])[:, None]
+    stored[gaps] = np.iinfo(dtype).min
     scale = common_word(f"{1 / signal.gain:g} {signal.units}" if not signal.baseline else "" for signal in signals)
     return array_payload(
         stored,
@@ -74,7 +75,7 @@ def read(path: Path, _: Fields, options: WfdbOptions) -> Payload:
         units=scale if ";" not in scale else "",
         sampling_rate=header.rate,
         channels=options.leads or tuple(signal.name for signal in signals),
-        fields={**_fields(header, signals), "missing": gaps, "missing_value": common(sentinels)},
+        fields={**_fields(header, signals), "missing": int(gaps.sum()), "missing_value": int(np.iinfo(dtype).min)},
     )
 
 
