@@ -1,12 +1,14 @@
-"""What every test may use: a real S3, and the promise that nothing is left running."""
+"""What every test may use: a real S3, a real PostgreSQL, and the promise that nothing is left running."""
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
+import postgres
 from ropeway_shardgen.demo.seaweedfs import S3Server, running
 
 settings.register_profile(
@@ -43,6 +45,24 @@ def bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     name = f"test-{next(_numbers)}"
     s3_server.create_bucket(name)
     return name
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a PostgreSQL, started when the first test asks for it."""
+    with postgres.running() as url:
+        _KEPT.update(psutil.Process().children(recursive=True))
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A new database of each kind that the service can keep its state in."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'state.db'}"
+        return
+    with postgres.fresh(request.getfixturevalue("postgres_server")) as url:
+        yield url
 
 
 @pytest.fixture(autouse=True)

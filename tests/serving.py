@@ -3,20 +3,23 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 
 from ropeway_server.app import create_app
-from ropeway_server.run import listen
+from ropeway_server.run import configured, listen
 from ropeway_server.settings import Settings
 
 
 @contextmanager
-def serving(store: str, database: str = "sqlite://", *, port: int = 0, access_seconds: int = 900) -> Iterator[str]:
-    """The URL of a service for that store, which ends with the context."""
+def serving(
+    store: str, database: str = "sqlite://", *, port: int = 0, access_seconds: int = 900, **settings: Any
+) -> Iterator[str]:
+    """The URL of a service for that store, with more settings if given, which ends with the context."""
     bound = listen("127.0.0.1", port)
-    app = create_app(Settings(store=store, database=database, port=port, access_seconds=access_seconds))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    given = Settings(store=store, database=database, port=port, access_seconds=access_seconds, **settings)
+    server = uvicorn.Server(configured(create_app(given), given))
     thread = threading.Thread(target=server.run, args=([bound],), daemon=True)
     thread.start()
     while not server.started:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import msgpack
@@ -17,9 +18,8 @@ import urllib3
 
 import packed
 import ropeway
-from ropeway import wire
+from ropeway import samples, wire
 from ropeway.stores import open_store
-from ropeway_server import views as served_views
 from ropeway_server.database import metadata
 from ropeway_server.routes.objects import byte_range
 from serving import serving
@@ -113,7 +113,7 @@ def test_problems_are_documents(service: str, method: str, path: str, body: obje
 
 
 def test_pages_are_immutable_and_end_with_shards(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(served_views, "PAGE_ROWS", 30)
+    monkeypatch.setattr(samples, "PAGE_ROWS", 30)
     with serving(store) as service:
         view = call("POST", f"{service}/v1/views", {}).json()
         shards = call("GET", f"{service}/v1/views/{view['id']}/shards").json()
@@ -258,6 +258,9 @@ def test_new_datasets_and_versions_appear_without_restart(service: str, store: s
     remote = ropeway.connect(service)
     before = remote.query().id
     packed.publish(open_store(store), "e", samples=20)
+    until = monotonic() + 10
+    while len(remote.datasets()) == 1 and monotonic() < until:  # it is looked for once in a second
+        sleep(0.05)
     assert [dataset.id for dataset in remote.datasets()] == ["d", "e"]
     assert remote.query().id != before
     assert remote.view(before).samples == 103
@@ -294,9 +297,9 @@ def test_many_clients_at_once(service: str) -> None:
 
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(ask, range(48)))
-    for number, (samples, rows) in enumerate(answers):
+    for number, (count, rows) in enumerate(answers):
         limit = 10 + number % 5
-        assert samples == rows == sum(i % 90 < limit for i in range(103))
+        assert count == rows == sum(i % 90 < limit for i in range(103))
 
 
 def test_it_is_not_ready_without_its_store(store: str, tmp_path: Path) -> None:

@@ -1,26 +1,29 @@
 """All datasets in a store, and queries over them."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from math import inf
+from time import monotonic
 from typing import Protocol
 from weakref import WeakValueDictionary
 
-import pyarrow as pa
-
 from ropeway import manifest as manifests
-from ropeway import samples
-from ropeway.engine import Engine, Selection
+from ropeway.definition import Definition
+from ropeway.engine import Engine
 from ropeway.errors import FormatError, NotFound, UsageError
 from ropeway.index import Value
 from ropeway.keys import check_dataset, is_dataset
 from ropeway.manifest import Access, Manifest, Task
 from ropeway.query import Query, Scalar
-from ropeway.samples import Samples
-from ropeway.shard_bytes import ShardBytes, StoreBytes
+from ropeway.saved import SavedView, StoreViews
+from ropeway.selection import Selection
+from ropeway.store_view import made, view_of
 from ropeway.stores import Store, open_store
 from ropeway.tar import Span
-from ropeway.view import View, ViewInfo
+from ropeway.view import View
 
 Stats = list[dict[str, Scalar | None]]
 
@@ -119,6 +122,7 @@ class Catalog(Protocol):
         domain: str | None = None,
         modality: str | None = None,
         parts: Sequence[str] = (),
+        distinct: bool = False,
     ) -> View:
         """The view of all samples that meet every given condition.
 
@@ -129,27 +133,64 @@ class Catalog(Protocol):
             datasets: dataset ids.
             domain, modality: as in the datasets' cards.
             parts: parts a sample must have.
+            distinct: of samples that hold the same bytes (however they are called, in whatever dataset) only the first
+                that meets the conditions, by dataset id and then key. Tables, targets and kept original files do not
+                count, and text only where there is nothing else.
 
         Raises:
             QueryError: it names what is not there, or nothing matches.
         """
         ...
 
-    def view(self, view_id: str) -> View:
-        """A view by its id.
+    def make(self, definition: Definition) -> View:
+        """The view of a definition: of the same versions, whatever the current ones are.
 
         Raises:
-            NotFound: this catalog has not been asked for such a view.
+            NotFound: a dataset version of it is not there.
         """
+        ...
+
+    def view(self, view_id: str) -> View:
+        """A view by its id, or by the name it was saved under.
+
+        Raises:
+            NotFound: there is no view of that id or name.
+        """
+        ...
+
+    def save(self, view: View, name: str, *, tags: Sequence[str] = ()) -> SavedView:
+        """Give a view a name, under which everybody finds it. A name never changes its meaning.
+
+        Args:
+            view: one of this catalog's.
+            name: up to 64 lower-case letters, digits, `.`, `_` and `-`; unlike an id.
+            tags: words to list it by.
+
+        Raises:
+            Conflict: the name is another view's.
+            UsageError: not a name.
+        """
+        ...
+
+    def saved(self) -> list[SavedView]:
+        """The views that have a name, by name."""
         ...
 
 
 class StoreCatalog:
     """The catalog of a store, answered in this process. The service runs this same code."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, fresh: float = 0.0) -> None:
+        """
+        Args:
+            store: where the datasets are.
+            fresh: seconds for which it need not be looked again which versions are the current ones.
+        """
         self.store = store
         self._engine = Engine(store)
+        self.saved_views = StoreViews(store)
+        self._fresh, self._looked = fresh, -inf
+        self._current, self._looking = list[Manifest](), threading.Lock()
         self._manifests: dict[tuple[str, str], Manifest] = {}
         self._views: WeakValueDictionary[str, View] = WeakValueDictionary()
 
@@ -186,8 +227,11 @@ class StoreCatalog:
         where: str | None = None,
         datasets: Sequence[str] | None = None,
     ) -> Stats:
-        asked = Query(task=task, split=split, where=where, datasets=as_tuple(datasets))
-        return self._engine.stats(by, asked, self.current())
+        return self.count(by, Query(task=task, split=split, where=where, datasets=as_tuple(datasets)), self.current())
+
+    def count(self, by: Sequence[str], asked: Query, chosen: Sequence[Manifest]) -> Stats:
+        """What `stats` says, of these dataset versions."""
+        return self._engine.stats(by, asked, chosen)
 
     def query(
         self,
@@ -199,34 +243,41 @@ class StoreCatalog:
         domain: str | None = None,
         modality: str | None = None,
         parts: Sequence[str] = (),
+        distinct: bool = False,
     ) -> View:
         return self.select(
             Query(task=task, split=split, where=where, datasets=as_tuple(datasets), domain=domain, modality=modality,
-                  parts=tuple(parts))
+                  parts=tuple(parts), distinct=distinct)
         )  # fmt: skip
 
     def __reduce__(self) -> tuple[type["StoreCatalog"], tuple[Store]]:
         return StoreCatalog, (self.store,)
 
-    def columns(self, asked: Query, versions: Mapping[str, str], names: Sequence[str]) -> pa.Table:
-        """Index columns of what a query selects from these versions, in row order; see `ViewSource.columns`."""
-        chosen = [self.manifest(dataset, version) for dataset, version in versions.items()]
-        return self._engine.select(asked, chosen).columns(names)
+    def selection(self, asked: Query, versions: Mapping[str, str]) -> Selection:
+        """What a query selects from these versions."""
+        return self._engine.select(asked, [self.manifest(*version) for version in versions.items()])
 
     def select(self, asked: Query, versions: Mapping[str, str] | None = None) -> View:
         """The view of a query, over the current versions or over those given."""
         if versions is None:
-            chosen = self.current()
-        else:
-            chosen = [self.manifest(dataset, version) for dataset, version in versions.items()]
-        view = self._view(self._engine.select(asked, chosen), {m.dataset: m.version for m in chosen})
-        return self._views.setdefault(view.id, view)
+            versions = {manifest.dataset: manifest.version for manifest in self.current()}
+        return self._known(view_of(self, self.selection(asked, versions), versions))
+
+    def make(self, definition: Definition) -> View:
+        return self._known(made(definition, self.select))
 
     def view(self, view_id: str) -> View:
-        view = self._views.get(view_id)
-        if view is None:
-            raise NotFound(f"no view {view_id}: ask for it with a query first", url=self.store.url)
-        return view
+        known = self._views.get(view_id)
+        return self.make(self.saved_views.load(view_id)) if known is None else known
+
+    def save(self, view: View, name: str, *, tags: Sequence[str] = ()) -> SavedView:
+        return self.saved_views.save(view.info, name, tags)
+
+    def saved(self) -> list[SavedView]:
+        return self.saved_views.all()
+
+    def _known(self, view: View) -> View:
+        return self._views.setdefault(view.id, view)
 
     def sample(self, manifest: Manifest, key: str) -> SampleInfo:
         """One sample of a dataset version.
@@ -247,12 +298,22 @@ class StoreCatalog:
             shard=row["shard"],
             span=Span(row["offset"], row["length"]),
             parts=spans,
-            labels={task.id: task.named(row[f"task.{task.id}"]) for task in manifest.tasks},
+            labels={task.id: task.named(row[f"task.{task.id}"]) for task in manifest.labelled},
             meta={name.removeprefix("meta."): row[name] for name in row if name.startswith("meta.")},
         )
 
     def current(self) -> list[Manifest]:
-        """The manifests of all datasets in their current versions, by dataset id."""
+        """The manifests of all datasets in their current versions, by dataset id; of up to `fresh` seconds ago."""
+        if monotonic() - self._looked < self._fresh or not self._looking.acquire(blocking=not self._current):
+            return self._current
+        with ExitStack() as looked:
+            looked.callback(self._looking.release)
+            if monotonic() - self._looked >= self._fresh:
+                self._current = self._look()
+                self._looked = monotonic()
+            return self._current
+
+    def _look(self) -> list[Manifest]:
         ids = [name for name in self.store.folders() if is_dataset(name)]
         with ThreadPoolExecutor(16) as pool:
             found = pool.map(self._published, ids)
@@ -273,55 +334,25 @@ class StoreCatalog:
             raise NotFound("no such dataset in the store", dataset=dataset, url=self.store.url) from error
         return manifests.loads_latest(data, url=f"{self.store.url}/{path}").version
 
-    def _view(self, selection: Selection, versions: Mapping[str, str]) -> View:
-        table = selection.samples
-        info = ViewInfo(
-            id=selection.id,
-            samples=len(table),
-            bytes=int(table.length.sum()),
-            datasets={indexed.manifest.dataset: indexed.manifest.version for indexed, _ in selection.pieces},
-            query=selection.query,
-            tasks=selection.tasks,
-            parts=selection.parts,
-            label_counts={task.id: samples.label_counts(table, task) for task in selection.tasks if task.classes},
-        )
-        return View(info, StoreSource(self, info.query, versions, table))
 
-
-@dataclass(frozen=True, slots=True)
-class StoreSource:
-    """A view's content from its store. Carries the samples along; other columns are asked for anew.
-
-    Attributes:
-        versions: all that the query was asked over, also where nothing matched: its filter may name their columns.
-    """
-
-    catalog: StoreCatalog
-    query: Query
-    versions: Mapping[str, str]
-    table: Samples
-
-    def samples(self) -> Samples:
-        return self.table
-
-    def reader(self, table: Samples) -> ShardBytes:
-        return StoreBytes(self.catalog.store, table.shards)
-
-    def columns(self, names: Sequence[str]) -> pa.Table:
-        return self.catalog.columns(self.query, self.versions, names)
-
-
-def connect(url: str) -> Catalog:
+def connect(url: str, token: str | None = None, *, proxied: bool = False) -> Catalog:
     """The catalog of a store (`s3://bucket/prefix`, a path, …) or of an index service (`http://host:8080`).
 
+    Args:
+        url: of the store or the service.
+        token: says who asks a service; by default what ROPEWAY_TOKEN holds.
+        proxied: for hosts that reach only the service and not its object store: shards come through it.
+
     Raises:
-        UsageError: not a URL of either kind.
+        UsageError: not a URL of either kind; a token for a store, which goes by its own credentials.
         ServiceError: the service does not answer.
     """
     if url.startswith(("http://", "https://")):
         from ropeway.remote import ServiceCatalog
 
-        return ServiceCatalog(url)
+        return ServiceCatalog(url, token, proxied=proxied)
+    if token is not None or proxied:
+        raise UsageError("token= and proxied= are for an index service; a store goes by its own credentials", url=url)
     return StoreCatalog(open_store(url))
 
 

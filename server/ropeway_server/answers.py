@@ -11,13 +11,19 @@ from starlette.exceptions import HTTPException
 from ropeway import errors
 from ropeway.errors import RopewayError
 from ropeway.wire import MEDIA_TYPE as MSGPACK
+from ropeway_server.headers import ALWAYS, DEFAULTS
+from ropeway_server.principals import NotIdentified
 
 log = logging.getLogger(__name__)
 
 PROBLEM = "application/problem+json"
 
+_SHOWN = 2000
+"""Characters of a problem that are told: what was asked may be part of it, and as long as a request."""
+
 _STATUS: list[tuple[type[RopewayError], int]] = [
     (errors.NotFound, 404),
+    (NotIdentified, 401),
     (errors.AccessDenied, 403),
     (errors.QueryError, 422),
     (errors.UsageError, 422),
@@ -50,9 +56,14 @@ def unchanged(request: Request, tag: str) -> bool:
 
 def problem(status: int, detail: str, kind: str = "about:blank") -> Response:
     """A problem document. `type` is the name of the error class that a client raises again."""
-    title = HTTPStatus(status).phrase
-    body = {"type": kind, "title": title, "status": status, "detail": detail}
-    return Response(msgspec.json.encode(body), status_code=status, media_type=PROBLEM)
+    body = msgspec.json.encode(problem_body(status, detail, kind))
+    return Response(body, status_code=status, media_type=PROBLEM)
+
+
+def problem_body(status: int, detail: str, kind: str = "about:blank") -> dict[str, Any]:
+    """What a problem document says."""
+    shown = detail if len(detail) <= _SHOWN else f"{detail[:_SHOWN]}…"
+    return {"type": kind, "title": HTTPStatus(status).phrase, "status": status, "detail": shown}
 
 
 def install(app: FastAPI) -> None:
@@ -64,7 +75,10 @@ def install(app: FastAPI) -> None:
         if status >= 500:
             log.error("%s %s: %s at %s", request.method, _route(request), type(error).__name__, error.url)
         error.url = None  # where the store is, is the operator's business
-        return problem(status, str(error), type(error).__name__)
+        answered = problem(status, str(error), _kind(error))
+        if status == 401:
+            answered.headers["WWW-Authenticate"] = "Bearer"
+        return answered
 
     @app.exception_handler(HTTPException)
     async def http_error(_: Request, error: HTTPException) -> Response:
@@ -75,7 +89,9 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:
         log.error("%s %s failed", request.method, _route(request), exc_info=error)
-        return problem(500, "the service failed; its log says more")
+        answered = problem(500, "the service failed; its log says more")
+        answered.headers.update({**ALWAYS, **DEFAULTS})  # this answer is made outside of all middleware
+        return answered
 
     from fastapi.exceptions import RequestValidationError
 
@@ -84,6 +100,12 @@ def install(app: FastAPI) -> None:
         first = error.errors()[0]
         where = ".".join(str(place) for place in first["loc"])
         return problem(422, f"{where}: {first['msg']}", "UsageError")
+
+
+def _kind(error: RopewayError) -> str:
+    """The name of the error's class that a client knows too."""
+    names: list[str] = [kind.__name__ for kind in type(error).__mro__ if getattr(errors, kind.__name__, None) is kind]
+    return names[0]
 
 
 def _route(request: Request) -> str:

@@ -7,21 +7,33 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 import ropeway
-from ropeway_server import answers
+from ropeway_server import answers, middleware, schemas
 from ropeway_server.metrics import Metrics
-from ropeway_server.routes import catalog, health, objects, samples, views
+from ropeway_server.routes import (
+    audit,
+    catalog,
+    credentials,
+    health,
+    identity,
+    licences,
+    objects,
+    samples,
+    saved,
+    views,
+)
 from ropeway_server.schemas import PROBLEMS
 from ropeway_server.service import open_service
 from ropeway_server.settings import Settings
 
 DESCRIPTION = """What there is, views of it by task, split and filter, and the bytes of their shards.
 
-JSON by default, msgpack with `Accept: application/msgpack`. Errors are problem documents (RFC 9457)."""
+Everything answers what the bearer of the token may read; without a token, datasets of the tier `open` where the service
+allows that. JSON by default, msgpack with `Accept: application/msgpack`. Errors are problem documents (RFC 9457)."""
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     """An application for one store and one database; both are opened when it starts."""
-    metrics = Metrics()
+    metrics = metrics or Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -35,10 +47,13 @@ def create_app(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         lifespan=lifespan,
         responses=PROBLEMS,
+        redoc_url=None,  # /docs is enough, and the one page whose scripts the headers let in
         strict_content_type=False,  # a body is JSON, whatever a client calls it
     )
-    metrics.install(app)
+    app.state.draining = False
+    middleware.install(app, settings, metrics)
     answers.install(app)
-    for routes in (health, catalog, views, samples, objects):
+    schemas.install(app, anonymous=settings.anonymous)
+    for routes in (health, catalog, views, saved, licences, samples, objects, credentials, identity, audit):
         app.include_router(routes.router)
     return app

@@ -1,36 +1,28 @@
-"""The service's state: which views it has answered. SQLite by default, PostgreSQL by URL."""
+"""The service's state, and which views it has answered. SQLite by default, PostgreSQL by URL."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeAlias
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy import event, exc
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import QueuePool
 
-from ropeway.errors import NotFound, ServiceError
-from ropeway.query import Query
+from ropeway.errors import ServiceError
+from ropeway_server.tables import metadata, views
 
-metadata = sa.MetaData()
-views = sa.Table(
-    "views",
-    metadata,
-    sa.Column("id", sa.String(16), primary_key=True),
-    sa.Column("query", sa.JSON, nullable=False),
-    sa.Column("versions", sa.JSON, nullable=False),
-    sa.Column("created", sa.DateTime(timezone=True), nullable=False),
-)
+__all__ = ["Connection", "Database", "metadata"]
+
+Connection: TypeAlias = sa.Connection
 
 _ALEMBIC = threading.Lock()  # alembic keeps the migration under way in a global
-_LOCK = 7405133  # of PostgreSQL's advisory locks: any number that all replicas agree on
+_MIGRATING, _ALONE = 7405133, 7405134  # of PostgreSQL's advisory locks: any numbers that all replicas agree on
 
 
 class Database:
-    """Views by id. Safe to use from threads.
+    """Views by id, and the tables that other modules keep. Safe to use from threads.
 
     Every call raises ServiceError when the database does not answer; the constructor also when the schema can't be
     brought up to date.
@@ -43,35 +35,36 @@ class Database:
         except exc.SQLAlchemyError as error:
             raise ServiceError(f"the database cannot be used: {_reason(error)}", url=_shown(url)) from error
 
-    def save(self, view_id: str, query: Query, versions: Mapping[str, str]) -> bool:
-        """Remember how a view is made: the query, and all versions it was asked over.
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection to read by. Don't open another one inside."""
+        with _answering(), self._engine.connect() as connection:
+            yield connection
 
-        Returns:
-            False for one that is known, which stays as it is.
-        """
-        row = {"id": view_id, "query": asdict(query), "versions": dict(versions), "created": datetime.now(UTC)}
-        try:
-            with _answering(), self._engine.begin() as connection:
-                connection.execute(views.insert().values(row))
-        except exc.IntegrityError:  # another request, or another replica, saved the same view
-            return False
-        return True
-
-    def load(self, view_id: str) -> tuple[Query, dict[str, str]]:
-        """The query and dataset versions of a view.
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction; an error inside takes it back. Don't open another one inside.
 
         Raises:
-            NotFound: no replica on this database has answered such a view.
+            sqlalchemy.exc.IntegrityError: a row is there already, by another request or replica.
         """
-        with _answering(), self._engine.connect() as connection:
-            row = connection.execute(sa.select(views.c.query, views.c.versions).where(views.c.id == view_id)).first()
-        if row is None:
-            raise NotFound(f"no view {view_id}: ask for it with POST /v1/views first")
-        return msgspec.convert(row.query, Query), dict(row.versions)
+        try:
+            with _answering(), self._engine.begin() as connection:
+                yield connection
+        except ServiceError as error:
+            if isinstance(error.__cause__, exc.IntegrityError):
+                raise error.__cause__ from None
+            raise
+
+    @contextmanager
+    def alone(self) -> Iterator[Connection]:
+        """One transaction that no other of this kind runs beside, in any replica: to read and then write by it."""
+        with _answering(), _locked(self._engine, _ALONE) as connection:
+            yield connection
 
     def check(self) -> None:
         """Raise ServiceError when the database does not answer."""
-        with _answering(), self._engine.connect() as connection:
+        with self.reading() as connection:
             connection.execute(sa.select(views.c.id).limit(1))  # SQLite opens its file only to read from it
 
     def close(self) -> None:
@@ -83,8 +76,6 @@ class Database:
 def _answering() -> Iterator[None]:
     try:
         yield
-    except exc.IntegrityError:
-        raise
     except exc.SQLAlchemyError as error:
         raise ServiceError(f"the database does not answer: {_reason(error)}") from error
 
@@ -94,8 +85,11 @@ def _connect(url: str) -> sa.Engine:
         parsed = sa.make_url(url)
         if parsed.get_backend_name() != "sqlite":
             return sa.create_engine(parsed, pool_pre_ping=True)
-        if parsed.database in (None, "", ":memory:"):
-            return sa.create_engine(parsed, poolclass=StaticPool, connect_args={"check_same_thread": False})
+        if parsed.database in (None, "", ":memory:"):  # one connection, for one thread at a time
+            return sa.create_engine(
+                parsed, poolclass=QueuePool, pool_size=1, max_overflow=0, connect_args={"check_same_thread": False}
+            )
+        _make_private(parsed.database)
         engine = sa.create_engine(parsed, connect_args={"timeout": 30})
     except (exc.ArgumentError, exc.NoSuchModuleError, ModuleNotFoundError) as error:
         raise ServiceError(
@@ -106,21 +100,38 @@ def _connect(url: str) -> sa.Engine:
     return engine
 
 
-def _migrate(engine: sa.Engine) -> None:
+def _make_private(path: str) -> None:
+    """Make a new file its owner's alone, as SQLite's beside it then are: it has the key that URLs are signed by."""
+    with suppress(OSError):  # SQLite tells what is wrong with a path when it opens it
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _migrate(engine: sa.Engine, to: str = "head") -> None:
     """Bring the schema up to date. Replicas that start together wait for one another: the first does the work."""
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    with _ALEMBIC, _locked(engine, _MIGRATING) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, to)
+
+
+@contextmanager
+def _locked(engine: sa.Engine, lock: int) -> Iterator[Connection]:
+    """A transaction that only one holder of the lock is in. SQLite has one lock for all who write."""
     sqlite = engine.dialect.name == "sqlite"
-    with _ALEMBIC, engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if sqlite else f"SELECT pg_advisory_lock({_LOCK})")
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if sqlite else "BEGIN")
         try:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-        finally:
-            connection.exec_driver_sql("COMMIT" if sqlite else f"SELECT pg_advisory_unlock({_LOCK})")
+            if not sqlite:
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({lock})")
+            yield connection
+        except BaseException:
+            connection.exec_driver_sql("ROLLBACK")
+            raise
+        connection.exec_driver_sql("COMMIT")
 
 
 def _reason(error: BaseException) -> str:

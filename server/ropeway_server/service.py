@@ -1,23 +1,32 @@
-"""What a running service holds; route handlers get it as a dependency."""
+"""What a running service holds."""
 
 from dataclasses import dataclass
-from typing import Annotated
-
-from fastapi import Depends, Request
 
 from ropeway.catalog import StoreCatalog
 from ropeway.errors import ServiceError, StoreError
 from ropeway.stores import Store, open_store
+from ropeway_server.acceptances import Acceptances
+from ropeway_server.audit import AuditLog
 from ropeway_server.database import Database
+from ropeway_server.grants import Grants
+from ropeway_server.groups import Groups
+from ropeway_server.identity import Identities
 from ropeway_server.metrics import Metrics
+from ropeway_server.saved import SavedViews
 from ropeway_server.settings import Settings
 from ropeway_server.shards import PublishedShards
+from ropeway_server.signatures import Signatures
+from ropeway_server.tiers import Tiers
+from ropeway_server.tokens import Tokens
 from ropeway_server.views import Views
+
+FRESH = 1.0
+"""Seconds after which a new dataset version is seen, at the latest."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """The parts of one replica."""
+    """The parts of one replica. Routes reach what it answers for by a `Reader` only: that one knows who asks."""
 
     settings: Settings
     catalog: StoreCatalog
@@ -25,6 +34,14 @@ class Service:
     views: Views
     shards: PublishedShards
     metrics: Metrics
+    tiers: Tiers
+    identities: Identities
+    tokens: Tokens
+    groups: Groups
+    grants: Grants
+    acceptances: Acceptances
+    audit: AuditLog
+    signatures: Signatures
 
     @property
     def store(self) -> Store:
@@ -46,15 +63,22 @@ def open_service(settings: Settings, metrics: Metrics) -> Service:
     Raises:
         UsageError, StoreError, ServiceError: one of them cannot be used.
     """
-    catalog = StoreCatalog(open_store(settings.store))
+    catalog = StoreCatalog(open_store(settings.store), fresh=FRESH)
     catalog.store.folders()
     database = Database(settings.database)
-    return Service(settings, catalog, database, Views(catalog, database), PublishedShards(catalog), metrics)
-
-
-def _service(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
-
-
-ServiceDep = Annotated[Service, Depends(_service)]
+    return Service(
+        settings=settings,
+        catalog=catalog,
+        database=database,
+        views=Views(catalog, SavedViews(database)),
+        shards=PublishedShards(catalog),
+        metrics=metrics,
+        tiers=Tiers(catalog),
+        identities=Identities(settings, database),
+        tokens=Tokens(database),
+        groups=Groups(database),
+        grants=Grants(database),
+        acceptances=Acceptances(database),
+        audit=AuditLog(database),
+        signatures=Signatures(database),
+    )

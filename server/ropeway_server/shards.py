@@ -1,20 +1,37 @@
 """Which shards may be read through the service: those that published manifests name, and nothing else."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from ropeway.catalog import StoreCatalog
 from ropeway.errors import NotFound
-from ropeway.manifest import Shard, object_path
+from ropeway.manifest import Manifest, Shard, is_url, object_path
+from ropeway.samples import ShardRef
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A shard, and the dataset version that names it."""
+
+    manifest: Manifest
+    shard: Shard
+
+    @property
+    def ref(self) -> ShardRef:
+        """The shard as views name it."""
+        shard, dataset = self.shard, self.manifest.dataset
+        path = object_path(dataset, shard.path)
+        return ShardRef(dataset, self.manifest.version, path, shard.bytes, shard.sha256)
 
 
 class PublishedShards:
-    """Shards by their path in the store. Safe to use from threads."""
+    """Shards by their path at `/v1/objects`. Safe to use from threads."""
 
     def __init__(self, catalog: StoreCatalog) -> None:
         self._catalog = catalog
-        self._found: dict[tuple[str, str], Mapping[str, Shard]] = {}
+        self._found: dict[tuple[str, str], Mapping[str, Published]] = {}
 
-    def find(self, path: str) -> Shard:
+    def find(self, path: str) -> Published:
         """The shard at `<dataset>/<version>/<name>`, if its version or the dataset's current one names it.
 
         Raises:
@@ -23,16 +40,27 @@ class PublishedShards:
         dataset, _, rest = path.partition("/")
         for version in (rest.partition("/")[0], None):
             try:
-                shard = self._of(dataset, version).get(path)
+                found = self._of(dataset, version).get(path)
             except NotFound:
                 continue
-            if shard is not None:
-                return shard
-        raise NotFound("no such shard in a published dataset", shard=path)
+            if found is not None:
+                return found
+        raise missing(path)
 
-    def _of(self, dataset: str, version: str | None) -> Mapping[str, Shard]:
+    def _of(self, dataset: str, version: str | None) -> Mapping[str, Published]:
         manifest = self._catalog.manifest(dataset, version)
         name = dataset, manifest.version
         if name not in self._found:
-            self._found[name] = {object_path(dataset, shard.path): shard for shard in manifest.shards}
+            shards = [Published(manifest, shard) for shard in manifest.shards]
+            self._found[name] = {served_path(one.ref): one for one in shards}
         return self._found[name]
+
+
+def served_path(shard: ShardRef) -> str:
+    """Where a shard is at `/v1/objects`: its path in the store; an adopted one goes by its checksum."""
+    return f"{shard.dataset}/{shard.version}/adopted/{shard.sha256}.tar" if is_url(shard.path) else shard.path
+
+
+def missing(path: str) -> NotFound:
+    """What is told of a shard that is not there, and of one that the asker may not know of."""
+    return NotFound("no such shard in a published dataset", shard=path)

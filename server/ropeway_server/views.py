@@ -1,25 +1,34 @@
 """Views as the service keeps them: made once, saved by definition, the recently used ones in memory."""
 
+import hashlib
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
+import msgspec
 
 from ropeway import wire
 from ropeway.catalog import StoreCatalog
-from ropeway.errors import ServiceError
+from ropeway.definition import Definition, of_query
+from ropeway.errors import NotFound, ServiceError
+from ropeway.manifest import Manifest
 from ropeway.query import Query
-from ropeway.samples import ShardRef
+from ropeway.samples import Samples, ShardRef
+from ropeway.saved import SavedView, is_id
+from ropeway.selection import Selection
+from ropeway.store_view import StoreSource
 from ropeway.view import View
-from ropeway_server.database import Database
+from ropeway_server.pages import SHARDS, Page, Pages
+from ropeway_server.saved import SavedViews
+from ropeway_server.schemas import ViewShards
 
-PAGE_ROWS = 1 << 16
-"""Rows of a page, at least, except the last: a page ends with a shard."""
+KEPT, KEPT_ROWS = 4096, 32 << 20
+"""Views in memory, and rows (8 bytes each) of all of them: whichever is reached first."""
 
-KEPT = 32
-"""Views in memory."""
+_DENSE = 20
+"""Rows of a selection that take as much as one sample of a derived view, whose columns are held."""
 
 REMEMBERED = 1024
 """Queries whose view is known without asking the index."""
@@ -36,51 +45,68 @@ class ServedView:
     view: View
 
     @cached_property
+    def _rows(self) -> Selection | Samples:
+        """The samples; of a query only their rows in indexes, which takes less."""
+        source = self.view.source
+        return source.selected() if isinstance(source, StoreSource) else self.view.table()
+
+    @property
+    def rows_held(self) -> int:
+        """What it takes in memory, in rows of a selection."""
+        of_sample = 1 if isinstance(self._rows, Selection) else _DENSE
+        return of_sample * self.view.samples + len(self.shards)
+
+    @cached_property
     def pages(self) -> list[tuple[int, int]]:
-        """First and one-past-last row of each page: whole shards, at least `PAGE_ROWS` rows."""
-        shard = self.view.table().shard
-        ends = [*(np.flatnonzero(np.diff(shard)) + 1).tolist(), len(shard)]
-        pages, first = [], 0
-        for end in ends:
-            if end - first >= PAGE_ROWS or end == len(shard):
-                pages.append((first, end))
-                first = end
-        return pages
+        """First and one-past-last row of each page: whole shards."""
+        return self._rows.pages
 
     @property
     def shards(self) -> tuple[ShardRef, ...]:
         """What `shard` counts in."""
-        return self.view.table().shards
+        return self._rows.shards
+
+    @cached_property
+    def holding(self) -> frozenset[int]:
+        """The shards that have samples of the view: others of its shard table are not for those who hold the view."""
+        return self._rows.used
 
     def page(self, number: int) -> bytes:
         """One page of samples as columnar msgpack."""
-        first, end = self.pages[number]
-        return wire.pack_samples(self.view.table().slice(first, end))
+        return wire.pack_samples(self._rows.slice(*self.pages[number]))
 
 
 class Views:
     """The service's views. Safe to use from threads."""
 
-    def __init__(self, catalog: StoreCatalog, database: Database) -> None:
-        self._catalog, self._database = catalog, database
+    def __init__(self, catalog: StoreCatalog, saved: SavedViews) -> None:
+        self._catalog, self.saved = catalog, saved
         self._recent: OrderedDict[str, ServedView] = OrderedDict()
-        self._asked: OrderedDict[tuple[Query, tuple[tuple[str, str], ...]], str] = OrderedDict()
+        self._asked: OrderedDict[bytes, str] = OrderedDict()
         self._lock = threading.Lock()
+        self._pages = Pages()
 
-    def make(self, query: Query) -> tuple[ServedView, bool]:
-        """The view of a query over the current dataset versions, and whether it is a new one.
+    def make(self, asked: Query, manifests: Sequence[Manifest]) -> tuple[ServedView, bool]:
+        """The view of a query over these dataset versions, and whether it is a new one.
 
         Raises:
             QueryError: it names what is not there, or nothing matches.
         """
-        versions = {manifest.dataset: manifest.version for manifest in self._catalog.current()}
-        asked = query, tuple(versions.items())
+        return self.made(of_query(asked, {found.dataset: found.version for found in manifests}))
+
+    def made(self, definition: Definition) -> tuple[ServedView, bool]:
+        """The view of a definition, and whether it is a new one.
+
+        Raises:
+            QueryError, UsageError, NotFound: it can't be made.
+        """
+        asked = hashlib.sha256(repr(definition).encode(errors="surrogatepass")).digest()
         with self._lock:
             known = self._find(self._asked.get(asked, ""))
         if known is not None:
             return known, False
-        view = self._catalog.select(query, versions)
-        new = self._database.save(view.id, query, versions)
+        view = self._catalog.make(definition)
+        new = self.saved.add(view.id, definition)
         with self._lock:
             self._asked[asked] = view.id
             while len(self._asked) > REMEMBERED:
@@ -88,7 +114,7 @@ class Views:
         return self._keep(view), new
 
     def get(self, view_id: str) -> ServedView:
-        """A view that was asked for before, by any replica on the same database.
+        """A view that was asked for before, by any replica on the same database, or is saved in the store.
 
         Raises:
             NotFound: there is none.
@@ -97,11 +123,49 @@ class Views:
             known = self._find(view_id)
         if known is not None:
             return known
-        query, versions = self._database.load(view_id)
-        view = self._catalog.select(query, versions)
+        view = self._catalog.make(self.definition(view_id))
         if view.id != view_id:
             raise ServiceError(f"view {view_id} would now be {view.id}: a dataset version of it was changed")
         return self._keep(view)
+
+    def definition(self, view_id: str) -> Definition:
+        """How a view is made; raises as `get` does."""
+        try:
+            return self.saved.load(view_id)
+        except NotFound as error:
+            try:
+                return self._catalog.saved_views.load(view_id)
+            except NotFound:
+                raise error from None
+
+    def id_of(self, name: str) -> str:
+        """The id of a view by its name, in the database or else in the store; an id stays as it is.
+
+        Raises:
+            NotFound: there is no such name.
+        """
+        if is_id(name):
+            return name
+        try:
+            return self.saved.find(name)
+        except NotFound as error:
+            try:
+                return self._catalog.saved_views.named(name).view
+            except NotFound:
+                raise error from None
+
+    def names(self) -> list[SavedView]:
+        """The views that have a name, in the database or the store, by name."""
+        return sorted([*self.saved.all(), *self._catalog.saved()], key=lambda one: one.name)
+
+    def page(self, served: ServedView, number: int) -> Page:
+        """One page of a view, as it goes over the wire."""
+        return self._pages.get((served.view.id, number), lambda: served.page(number))
+
+    def table(self, served: ServedView) -> Page:
+        """A view's shard table and the bounds of its pages, as JSON."""
+        made = ViewShards(shards=served.shards, pages=tuple(served.pages))
+        return self._pages.get((served.view.id, SHARDS), lambda: msgspec.json.encode(made))
 
     def _find(self, view_id: str) -> ServedView | None:
         if view_id in self._recent:
@@ -112,6 +176,7 @@ class Views:
         with self._lock:
             served = self._recent.setdefault(view.id, ServedView(view))
             self._recent.move_to_end(view.id)
-            while len(self._recent) > KEPT:
-                self._recent.popitem(last=False)
+            held = sum(kept.rows_held for kept in self._recent.values())
+            while len(self._recent) > KEPT or (held > KEPT_ROWS and len(self._recent) > 1):
+                held -= self._recent.popitem(last=False)[1].rows_held
         return served

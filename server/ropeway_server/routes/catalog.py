@@ -6,30 +6,31 @@ from fastapi import APIRouter, Query, Request, Response
 
 from ropeway.catalog import DatasetInfo, TaskInfo
 from ropeway.manifest import Manifest
+from ropeway.query import Query as Asked
 from ropeway.query import Scalar
 from ropeway_server.answers import answer
+from ropeway_server.asking import ReaderDep
 from ropeway_server.schemas import example
-from ropeway_server.service import ServiceDep
 
 router = APIRouter(prefix="/v1", tags=["catalog"])
 
 
 @router.get("/datasets", response_model=list[DatasetInfo], summary="All datasets in their current versions")
-def datasets(request: Request, service: ServiceDep) -> Response:
-    """One line about each dataset, by id."""
-    return answer(request, service.catalog.datasets())
+def datasets(request: Request, reader: ReaderDep) -> Response:
+    """One line about each dataset that you may read, by id; or may count, then with rounded counts."""
+    return answer(request, reader.datasets())
 
 
 @router.get("/datasets/{dataset}", response_model=Manifest, summary="A dataset's manifest")
-def dataset_manifest(dataset: str, request: Request, service: ServiceDep, version: str | None = None) -> Response:
+def dataset_manifest(dataset: str, request: Request, reader: ReaderDep, version: str | None = None) -> Response:
     """Everything about one version: parts, tasks, splits, shards, provenance."""
-    return answer(request, service.catalog.manifest(dataset, version))
+    return answer(request, reader.manifest(dataset, version))
 
 
 @router.get("/tasks", response_model=list[TaskInfo], summary="All tasks, and the datasets that have them")
-def tasks(request: Request, service: ServiceDep) -> Response:
+def tasks(request: Request, reader: ReaderDep) -> Response:
     """Every task by id, with its classes."""
-    return answer(request, service.catalog.tasks())
+    return answer(request, reader.tasks())
 
 
 _COUNTS = [{"domain": "ECG", "split": "train", "samples": 17418, "bytes": 423624704, "subjects": 15120}]
@@ -40,7 +41,7 @@ _COUNTS = [{"domain": "ECG", "split": "train", "samples": 17418, "bytes": 423624
 )
 def stats(
     request: Request,
-    service: ServiceDep,
+    reader: ReaderDep,
     by: Annotated[
         list[str] | None,
         Query(description="Columns to group by; may be repeated; none for totals.", examples=[["domain", "split"]]),
@@ -50,5 +51,10 @@ def stats(
     where: Annotated[str | None, Query(description="A filter expression.", examples=["age >= 60"])] = None,
     dataset: Annotated[list[str] | None, Query(description="Only these datasets; may be repeated.")] = None,
 ) -> Response:
-    """Samples, bytes and subjects for each combination of the columns."""
-    return answer(request, service.catalog.stats(by or [], task=task, split=split, where=where, datasets=dataset))
+    """Samples, bytes and subjects for each combination of the columns.
+
+    Of datasets that you may count and not read, cells of fewer than 11 are left out, the rest is rounded down to tens,
+    and `bytes` is null.
+    """
+    asked = Asked(task=task, split=split, where=where, datasets=None if dataset is None else tuple(dataset))
+    return answer(request, reader.stats(by or [], asked))

@@ -3,9 +3,10 @@
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
+from ropeway.errors import ServiceError
 from ropeway_server.answers import answer
+from ropeway_server.asking import ServiceDep
 from ropeway_server.schemas import Status
-from ropeway_server.service import ServiceDep
 
 router = APIRouter(tags=["operation"])
 
@@ -18,7 +19,9 @@ def healthz(request: Request) -> Response:
 
 @router.get("/readyz", response_model=Status, summary="Store and database answer")
 def readyz(request: Request, service: ServiceDep) -> Response:
-    """200 when requests can be served, else a problem that says what is missing."""
+    """200 when requests can be served, else a problem that says what is missing, or that the service is ending."""
+    if request.app.state.draining:
+        raise ServiceError("the service is ending: ask another replica")
     service.check()
     return answer(request, Status(status="ready"))
 

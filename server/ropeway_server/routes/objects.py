@@ -1,7 +1,6 @@
 """The range proxy: shards for networks that reach only the service, and for stores that cannot sign URLs."""
 
 import re
-from collections.abc import Iterator
 from itertools import chain
 
 from fastapi import APIRouter, Request, Response
@@ -9,8 +8,10 @@ from fastapi.responses import StreamingResponse
 
 from ropeway.manifest import Shard
 from ropeway_server.answers import unchanged
+from ropeway_server.asking import ShardReaderDep
+from ropeway_server.reader import Reader
 from ropeway_server.schemas import SHARD
-from ropeway_server.service import Service, ServiceDep
+from ropeway_server.shards import Published
 
 router = APIRouter(prefix="/v1/objects", tags=["bytes"])
 
@@ -22,9 +23,9 @@ _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 @router.head("/{path:path}", summary="Size of a shard", operation_id="head_object", responses={200: SHARD})
-def head_object(path: str, request: Request, service: ServiceDep) -> Response:
+def head_object(path: str, request: Request, reader: ShardReaderDep) -> Response:
     """Size and ETag of a shard that a published manifest names."""
-    shard = service.shards.find(path)
+    shard = reader.shard(path).shard
     headers = {**_headers(shard), "Content-Length": str(shard.bytes)}
     return Response(status_code=304 if unchanged(request, headers["ETag"]) else 200, headers=headers,
                     media_type=_MEDIA_TYPE)  # fmt: skip
@@ -33,20 +34,23 @@ def head_object(path: str, request: Request, service: ServiceDep) -> Response:
 @router.get("/{path:path}", summary="Bytes of a shard, whole or by range", response_class=StreamingResponse,
             responses={200: SHARD, 206: SHARD, 304: {"description": "Unchanged."},
                        416: {"description": "No such range."}})  # fmt: skip
-def get_object(path: str, request: Request, service: ServiceDep) -> Response:
-    """Serves the shards that published manifests name, and nothing else. One range per request."""
-    shard = service.shards.find(path)
-    headers = _headers(shard)
+def get_object(path: str, request: Request, reader: ShardReaderDep) -> Response:
+    """Serves the shards that published manifests name, and nothing else. One range per request.
+
+    `by`, in URLs that `/v1/views/{view_id}/access` gives, stands for a token.
+    """
+    found = reader.shard(path)
+    shard, headers = found.shard, _headers(found.shard)
     if unchanged(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    asked = _asked_range(request, headers["ETag"])
+    asked = asked_range(request, headers["ETag"])
     if asked is None:
-        return _stream(service, path, (0, shard.bytes), 200, headers)
-    found = byte_range(asked, shard.bytes)
-    if found is None:
+        return _stream(reader, found, (0, shard.bytes), 200, headers)
+    span = byte_range(asked, shard.bytes)
+    if span is None:
         return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{shard.bytes}"})
-    headers["Content-Range"] = f"bytes {found[0]}-{found[1] - 1}/{shard.bytes}"
-    return _stream(service, path, found, 206, headers)
+    headers["Content-Range"] = f"bytes {span[0]}-{span[1] - 1}/{shard.bytes}"
+    return _stream(reader, found, span, 206, headers)
 
 
 def byte_range(header: str, size: int) -> tuple[int, int] | None:
@@ -66,7 +70,7 @@ def _headers(shard: Shard) -> dict[str, str]:
     return {"Accept-Ranges": "bytes", "ETag": f'"{shard.sha256}"', "Cache-Control": "private, max-age=3600"}
 
 
-def _asked_range(request: Request, tag: str) -> str | None:
+def asked_range(request: Request, tag: str) -> str | None:
     """The Range header, unless the standard says to ignore it: another unit, or a condition that doesn't hold."""
     asked = request.headers.get("range")
     if asked is None or not asked.strip().startswith("bytes="):
@@ -74,16 +78,10 @@ def _asked_range(request: Request, tag: str) -> str | None:
     return asked if request.headers.get("if-range", tag) == tag else None
 
 
-def _stream(service: Service, path: str, found: tuple[int, int], status: int, headers: dict[str, str]) -> Response:
+def _stream(reader: Reader, found: Published, span: tuple[int, int], status: int, headers: dict[str, str]) -> Response:
     """Reads the first piece before answering: a shard that can't be read is a problem, not half an answer."""
-    start, stop = found
-    pieces = _pieces(service, path, start, stop)
-    content = chain([next(pieces, b"")], pieces)
+    start, stop = span
+    reader.tell_shards("shard read", [found.ref])
+    pieces = (reader.read(found.ref, at, min(stop, at + PIECE)) for at in range(start, stop, PIECE))
+    content = map(bytes, chain([next(pieces, memoryview(b""))], pieces))
     return StreamingResponse(content, status, {**headers, "Content-Length": str(stop - start)}, _MEDIA_TYPE)
-
-
-def _pieces(service: Service, path: str, start: int, stop: int) -> Iterator[bytes]:
-    for at in range(start, stop, PIECE):
-        piece = service.store.read(path, at, min(stop, at + PIECE))
-        service.metrics.proxied.inc(len(piece))
-        yield bytes(piece)

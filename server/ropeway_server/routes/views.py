@@ -3,79 +3,95 @@
 from dataclasses import fields
 from time import time
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import msgspec
-import pyarrow as pa
 from fastapi import APIRouter, Body, Request, Response
 from fastapi import Query as QueryParameter
 
-from ropeway.errors import NotFound, QueryError, UsageError
-from ropeway.manifest import is_url
+from ropeway import definition
+from ropeway.definition import Definition
+from ropeway.errors import NotFound, QueryError
 from ropeway.query import Query
-from ropeway.stores import open_store
 from ropeway.view import ViewInfo
-from ropeway.wire import ARROW, MEDIA_TYPE
+from ropeway.wire import ARROW, MEDIA_TYPE, arrow_stream
 from ropeway_server import schemas
-from ropeway_server.answers import answer, unchanged
-from ropeway_server.service import Service, ServiceDep
-from ropeway_server.views import ServedView
+from ropeway_server.answers import answer
+from ropeway_server.asking import ReaderDep, ServiceDep
+from ropeway_server.immutable import IMMUTABLE, content_of
+from ropeway_server.shard_urls import ShardUrls, wanted
 
 router = APIRouter(prefix="/v1/views", tags=["views"])
 
-_IMMUTABLE = "private, max-age=31536000, immutable"
-"""For the requester only: what may be read, will depend on who asks."""
+Number = QueryParameter(ge=0, le=1 << 31, description="Pages are counted from 0.")
 
 
 @router.post(
     "",
-    response_model=ViewInfo,
-    summary="The view of a query",
-    responses={201: {"model": ViewInfo, "description": "A view that nobody asked for before."}},
+    response_model=None,
+    summary="The view of a query, or of a definition",
+    responses={
+        **schemas.told(ViewInfo, "A view that somebody asked for before.", example=schemas.VIEW),
+        **schemas.told(ViewInfo, "A view that nobody asked for before.", status=201, example=schemas.VIEW),
+    },
     openapi_extra=schemas.query_body(),
 )
-def make_view(request: Request, service: ServiceDep, asked: Annotated[dict[str, Any], Body()]) -> Response:
-    """Select samples. The same samples of the same dataset versions always have the same id."""
-    served, new = service.views.make(to_query(asked))
+def make_view(
+    request: Request, reader: ReaderDep, service: ServiceDep, asked: Annotated[dict[str, Any], Body()]
+) -> Response:
+    """Select samples. The same samples of the same dataset versions always have the same id.
+
+    A body with a `kind` is a definition, as views tell their own: a query pinned to versions, or what is made of views.
+    """
+    info, new = reader.made(to_definition(asked)) if "kind" in asked else reader.make(to_query(asked))
     service.metrics.views.inc()
-    answered = answer(request, served.view.info, {"Location": f"/v1/views/{served.view.id}"})
+    answered = answer(request, info, {"Location": f"/v1/views/{info.id}"})
     answered.status_code = 201 if new else 200
     return answered
 
 
-@router.get("/{view_id}", response_model=ViewInfo, summary="A view by its id")
-def get_view(view_id: str, request: Request, service: ServiceDep) -> Response:
-    """What the view was made of."""
-    return answer(request, service.views.get(view_id).view.info)
+@router.get(
+    "/{view_id}",
+    response_model=None,
+    summary="A view by its id or name",
+    responses=schemas.told(ViewInfo, "What it holds, and how it is made.", example=schemas.VIEW),
+)
+def get_view(view_id: str, request: Request, reader: ReaderDep) -> Response:
+    """What the view holds and how it is made; null where it was asked over datasets that you may not read."""
+    return answer(request, reader.info(view_id))
 
 
-@router.get("/{view_id}/shards", response_model=schemas.ViewShards, summary="The view's shard table and its pages")
-def get_shards(view_id: str, request: Request, service: ServiceDep) -> Response:
+@router.get(
+    "/{view_id}/shards",
+    response_model=None,
+    summary="The view's shard table and its pages",
+    responses=schemas.told(schemas.ViewShards, "Never changes; compressed by Accept-Encoding.", example=schemas.SHARDS),
+)
+def get_shards(view_id: str, request: Request, reader: ReaderDep, service: ServiceDep) -> Response:
     """`shards` is what the column `shard` counts in; `pages` has the first and one-past-last row of each page."""
-    served = service.views.get(view_id)
-    table = schemas.ViewShards(shards=served.shards, pages=tuple(served.pages))
-    return answer(request, table, {"Cache-Control": _IMMUTABLE})
+    served = reader.opened(view_id, "samples listed")
+    if MEDIA_TYPE in request.headers.get("accept", ""):
+        table = schemas.ViewShards(shards=served.shards, pages=tuple(served.pages))
+        return answer(request, table, {"Cache-Control": IMMUTABLE})
+    return content_of(request, service.views.table(served), f"{view_id}-shards", "application/json")
 
 
 @router.get(
     "/{view_id}/samples",
     summary="One page of the view's samples, as columns",
     response_class=Response,
-    responses={
-        **schemas.content(MEDIA_TYPE, "Columnar msgpack, see ropeway/wire.py."),
-        304: {"description": "Unchanged."},
-    },
+    responses=schemas.PAGE,
 )
-def get_samples(view_id: str, request: Request, service: ServiceDep, page: int = 0) -> Response:
-    """Columnar msgpack. Pages never change: they may be cached for ever."""
-    tag = f'"{view_id}-{page}"'
-    headers = {"ETag": tag, "Cache-Control": _IMMUTABLE}
-    served = service.views.get(view_id)
-    if not 0 <= page < len(served.pages):
+def get_samples(
+    view_id: str, request: Request, reader: ReaderDep, service: ServiceDep, page: Annotated[int, Number] = 0
+) -> Response:
+    """Columnar msgpack, or an Arrow IPC stream by Accept; compressed by `Accept-Encoding: zstd`.
+
+    Pages never change: they may be cached for ever, and read by range.
+    """
+    served = reader.opened(view_id, "samples listed")
+    if page >= len(served.pages):
         raise NotFound(f"view {view_id} has {len(served.pages)} pages, counted from 0; there is no page {page}")
-    if unchanged(request, tag):
-        return Response(status_code=304, headers=headers)
-    return Response(served.page(page), media_type=MEDIA_TYPE, headers=headers)
+    return content_of(request, service.views.page(served, page), f"{view_id}-{page}")
 
 
 @router.get(
@@ -86,15 +102,19 @@ def get_samples(view_id: str, request: Request, service: ServiceDep, page: int =
 )
 def get_columns(
     view_id: str,
-    service: ServiceDep,
-    name: Annotated[list[str], QueryParameter(description="subject, split, key, or metadata by its bare name.")],
+    reader: ReaderDep,
+    name: Annotated[
+        list[str],
+        QueryParameter(
+            description="subject, split, key, or metadata by its bare name.",
+            examples=[["subject", "age"]],
+            max_length=256,
+        ),
+    ],
 ) -> Response:
     """Columns with nulls, one row per sample of the view."""
-    table = service.views.get(view_id).view.columns(name)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return Response(sink.getvalue().to_pybytes(), media_type=ARROW, headers={"Cache-Control": _IMMUTABLE})
+    table = reader.opened(view_id, "columns read").view.columns(name)
+    return Response(arrow_stream(table), media_type=ARROW, headers={"Cache-Control": IMMUTABLE})
 
 
 @router.post(
@@ -106,17 +126,29 @@ def get_columns(
 def access(
     view_id: str,
     request: Request,
+    reader: ReaderDep,
     service: ServiceDep,
-    shards: Annotated[list[int] | None, Body(embed=True, description="Shard numbers; all by default.")] = None,
+    shards: Annotated[list[int] | None, Body(description="Shard numbers; all by default.")] = None,
+    proxied: Annotated[bool, Body(description="For networks that reach only this service.")] = False,
 ) -> Response:
     """URLs that can be read by range for so many `seconds`, until `expires` (Unix time); ask again for new ones."""
-    served = service.views.get(view_id)
-    wanted = range(len(served.shards)) if shards is None else shards
+    served, seconds = reader.opened(view_id, None), service.settings.access_seconds
+    numbers = wanted(served, shards)
     base = str(request.base_url).rstrip("/")
-    urls = {str(number): _shard_url(service, served, number, base) for number in wanted}
-    seconds = service.settings.access_seconds
+    makes = ShardUrls(service.store, service.signatures, seconds, base, proxied)
+    urls = {str(number): makes.of(served.shards[number], reader.rights.lasting(), view_id) for number in numbers}
+    reader.tell_shards("urls given", [served.shards[number] for number in numbers], view_id)
     given = schemas.Access(urls=urls, expires=int(time()) + seconds, seconds=seconds)
     return answer(request, given, {"Cache-Control": "no-store"})
+
+
+def to_definition(asked: dict[str, Any]) -> Definition:
+    """A request's body as a view's definition.
+
+    Raises:
+        QueryError: it is none.
+    """
+    return definition.loads(msgspec.json.encode(asked))
 
 
 def to_query(asked: dict[str, Any]) -> Query:
@@ -133,16 +165,3 @@ def to_query(asked: dict[str, Any]) -> Query:
         return msgspec.convert(asked, Query)
     except msgspec.ValidationError as error:
         raise QueryError(f"not a query: {error}") from error
-
-
-def _shard_url(service: Service, served: ServedView, number: int, base: str) -> str:
-    if not 0 <= number < len(served.shards):
-        raise UsageError(f"view {served.view.id} has {len(served.shards)} shards, counted from 0; not {number}")
-    path = served.shards[number].path
-    store = service.store
-    if is_url(path):
-        if path.startswith(("http://", "https://")):
-            return path
-        root, _, path = path.rpartition("/")
-        store = open_store(root)
-    return store.sign(path, service.settings.access_seconds) or f"{base}/v1/objects/{quote(path)}"

@@ -1,0 +1,127 @@
+"""One index service: where it is, who asks, and requests to it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
+import urllib3
+
+from ropeway import errors, wire
+from ropeway.errors import RopewayError, ServiceError, UsageError
+
+T = TypeVar("T")
+
+TOKEN = "ROPEWAY_TOKEN"
+"""The environment variable that holds a token."""
+
+_RETRY = urllib3.Retry(
+    total=5, backoff_factor=0.15, backoff_max=1.0, backoff_jitter=0.1, status_forcelist=(429, 502, 503, 504),
+    allowed_methods=None, respect_retry_after_header=False, raise_on_status=False,
+)  # fmt: skip
+"""Six tries in about three seconds, whatever a server asks for: a restart is survived, a dead service is told soon."""
+
+_TIMEOUT = urllib3.Timeout(connect=5, read=60)
+_pools: dict[int, urllib3.PoolManager] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Requests to one service. Picklable, with its token: so that worker processes may ask, too.
+
+    Attributes:
+        url: without a slash at its end.
+        token: says who asks; None for nobody. It is in no text that this makes.
+    """
+
+    url: str
+    token: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def at(cls, url: str, token: str | None = None) -> "Service":
+        """The service at a URL, asked by a token, or by what ROPEWAY_TOKEN holds.
+
+        Raises:
+            UsageError: the token is not one line of ASCII.
+        """
+        found = (token if token is not None else os.environ.get(TOKEN, "")).strip()
+        if not found.isascii() or not found.isprintable() or " " in found:
+            raise UsageError(f"not a token (see token=…, or {TOKEN}): it is one word of plain letters and signs")
+        return cls(url.rstrip("/"), found or None)
+
+    def ask(self, method: str, path: str, kind: type[T], body: object = None) -> T:
+        """One request, its JSON answer read as `kind`.
+
+        Raises:
+            ServiceError: no answer, or not one of an index service; else the error that the service answered with.
+        """
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        content = None if body is None else msgspec.json.encode(body)
+        answer = self._request(method, path, content, headers)
+        try:
+            return msgspec.json.decode(answer.data, type=kind)
+        except msgspec.MsgspecError as error:
+            url = self._shown(path)
+            raise ServiceError(f"not an answer of an index service: {error}", status=answer.status, url=url) from error
+
+    def fetch(self, path: str, media_type: str) -> bytes:
+        """What is at a path, in one media type; raises as `ask` does."""
+        answer = self._request("GET", path, None, {"Accept": media_type, "Accept-Encoding": "zstd"})
+        return wire.decompressed(answer.data) if answer.headers.get("Content-Encoding") == "zstd" else answer.data
+
+    def _request(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> urllib3.BaseHTTPResponse:
+        if self.token is not None:
+            headers = {**headers, "Authorization": f"Bearer {self.token}"}
+        try:
+            answer = _pool().request(
+                method,
+                self.url + path,
+                body=body,
+                headers=headers,
+                retries=_RETRY,
+                timeout=_TIMEOUT,
+                decode_content=False,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            reason = getattr(error, "reason", None) or error
+            raise ServiceError(
+                f"no answer ({type(reason).__name__}): is the index service running, and is this its address?",
+                url=self._shown(path),
+            ) from error
+        if answer.status >= 400:
+            raise _problem(answer, self._shown(path))
+        return answer
+
+    def _shown(self, path: str) -> str:
+        return f"{self.url}{path}".partition("?")[0]
+
+
+def _pool() -> urllib3.PoolManager:
+    """This process's connections: sockets made before a fork are not shared with the child."""
+    process = os.getpid()
+    pool = _pools.get(process)
+    if pool is None:
+        for parent in [other for other in _pools if other != process]:
+            _pools.pop(parent, None)
+        pool = _pools.setdefault(process, urllib3.PoolManager(num_pools=16, maxsize=32))
+    return pool
+
+
+class _Problem(msgspec.Struct):
+    detail: str
+    type: str = ""
+
+
+def _problem(answer: urllib3.BaseHTTPResponse, url: str) -> RopewayError:
+    """The service's problem document as the error it was there."""
+    try:
+        problem = msgspec.json.decode(answer.data, type=_Problem)
+    except msgspec.MsgspecError:
+        return ServiceError(f"status {answer.status}", status=answer.status, url=url)
+    kind = getattr(errors, problem.type, None)
+    if isinstance(kind, type) and issubclass(kind, RopewayError) and kind is not ServiceError:
+        return kind(problem.detail)
+    return ServiceError(problem.detail, status=answer.status, url=url)
