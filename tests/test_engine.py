@@ -13,9 +13,10 @@ import pytest
 from indexed import SIZE, VERSION, publish, row
 from ropeway import manifest as m
 from ropeway.catalog import StoreCatalog, connect
-from ropeway.engine import merge_parts
+from ropeway.definition import Selected
 from ropeway.errors import FormatError, NotFound, QueryError, UsageError
 from ropeway.index import Row
+from ropeway.selection import merge_parts
 from ropeway.stores import Store, open_store
 from ropeway.tar import Span
 
@@ -98,7 +99,8 @@ class TestViewId:
         catalog = StoreCatalog(store)
         before = catalog.query(datasets=["one"], where="age > 3")
         publish(store, "one", rows(100), version=OTHER, parts=["x", "note"], tasks=[RHYTHM, FINDINGS, EF], meta=META)
-        again = StoreCatalog(store).select(before.info.query, before.datasets)
+        assert isinstance(before.definition, Selected)
+        again = StoreCatalog(store).select(before.definition.query, before.datasets)
         assert again.id == before.id
         assert again.table().keys.equals(before.table().keys)
         assert StoreCatalog(store).query(datasets=["one"], where="age > 3").id != before.id
@@ -162,7 +164,7 @@ class TestView:
     def test_it_is_found_by_its_id_while_it_is_used(self, catalog: StoreCatalog) -> None:
         view = catalog.query(where="age > 3")
         assert catalog.view(view.id) is view
-        with pytest.raises(NotFound, match="ask for it with a query first"):
+        with pytest.raises(NotFound, match="no view 0000000000000000 is saved here"):
             catalog.view("0" * 16)
 
     def test_many_threads_may_ask_at_once(self, catalog: StoreCatalog) -> None:

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from ropeway.groups import Groups
     from ropeway.loader import StreamingLoader
     from ropeway.mixing import mix, temperature
+    from ropeway.numpy_loader import NumpyLoader
     from ropeway.order import Sequential, Shuffled
+    from ropeway.questions import Question, as_qa
     from ropeway.readings import Clip, Image, Slab, Whole, Window
     from ropeway.stores import open_store
     from ropeway.torch_dataset import StreamingDataset
@@ -46,7 +48,9 @@ __all__ = [
     "Groups",
     "Image",
     "Nested",
+    "NumpyLoader",
     "Padded",
+    "Question",
     "RopewayError",
     "Sequential",
     "Shuffled",
@@ -57,6 +61,7 @@ __all__ = [
     "Whole",
     "Window",
     "World",
+    "as_qa",
     "connect",
     "evaluate",
     "mix",
@@ -74,7 +79,9 @@ _HOMES = {
     "Groups": "groups",
     "Image": "readings",
     "Nested": "collate",
+    "NumpyLoader": "numpy_loader",
     "Padded": "collate",
+    "Question": "questions",
     "RopewayError": "errors",
     "Sequential": "order",
     "Shuffled": "order",
@@ -85,6 +92,7 @@ _HOMES = {
     "Whole": "readings",
     "Window": "readings",
     "World": "world",
+    "as_qa": "questions",
     "connect": "catalog",
     "evaluate": "evaluation",
     "mix": "mixing",

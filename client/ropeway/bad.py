@@ -63,6 +63,11 @@ class BadSamples:
         self._limit = policy.limit if isinstance(policy, Substitute) else 0
         self._found: dict[tuple[str, str], BadSample] = {}
 
+    @property
+    def tolerates(self) -> bool:
+        """Whether bad samples are replaced."""
+        return self._limit > 0
+
     def meet(self, error: FormatError) -> None:
         """Note a bad sample, or raise its error when no more are tolerated."""
         found = BadSample(

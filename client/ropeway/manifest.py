@@ -21,7 +21,7 @@ FORMAT = 1
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 SplitName: TypeAlias = Literal["train", "valid", "test"]
 Access: TypeAlias = Literal["open", "registered", "credentialed", "restricted"]
-TaskType: TypeAlias = Literal["binary", "multiclass", "multilabel", "regression"]
+TaskType: TypeAlias = Literal["binary", "multiclass", "multilabel", "regression", "segmentation", "text", "link"]
 Kind: TypeAlias = Literal[
     "image", "dicom", "volume", "signal", "video", "expression", "table", "graph", "text", "events"
 ]
@@ -67,26 +67,38 @@ class Part:
     """Hz."""
     channels: tuple[str, ...] = ()
     """Names along the channel axis: leads, genes, table columns."""
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    """Per channel, of values scaled to 0…1, where somebody published them. Stored values are as they were."""
+    windows: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Ways to look at it: name → centre and width, in its units."""
     samples: Count = 0
     """How many samples have this part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A named target. Labels of `classes` tasks are stored as positions in `classes`."""
+    """A named target. Labels of `classes` tasks are stored as positions in `classes`.
+
+    A multilabel label lists the classes that apply, and as −(position + 1) those of which nobody knows.
+    """
 
     id: str
     type: TaskType
     classes: tuple[str, ...] = ()
     units: str = ""
     description: str = ""
+    question: str = ""
+    """What a person would ask, for the question-answer form."""
+    target: str = ""
+    """The part that is the target (a mask, a report, labels of a graph's nodes); such a task has no index column."""
 
     def named(self, label: int | float | Sequence[int] | None) -> str | float | list[str] | None:
-        """A stored label by class name; numbers and None stay as they are."""
+        """A stored label by class name; numbers and None stay as they are. Unknown classes are left out."""
         if label is None or not self.classes:
             return label  # type: ignore[return-value]
         if isinstance(label, Sequence):
-            return [self.classes[number] for number in label]
+            return [self.classes[number] for number in label if number >= 0]
         return self.classes[int(label)]
 
 
@@ -99,6 +111,8 @@ class Split:
     subjects: Count
     bytes: Count
     shards: Count
+    studies: Count = 0
+    """Exams, recordings or stays; 0 where the recipe names none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +147,10 @@ class Provenance:
     """sha256 over the raw file listing (relative path, size)."""
     source_files: Count
     source_bytes: Count
+    namespace: str = ""
+    """Datasets with the same one and the same pseudonym key give a person the same pseudonym."""
+    leaks: str = ""
+    """Why the official split, which was kept, has subjects on both sides."""
     skipped: Mapping[str, int] = field(default_factory=dict)
     """Samples left out, by reason. Empty unless the packer was told to skip."""
 
@@ -162,6 +180,11 @@ class Manifest:
     def bytes(self) -> int:
         """Bytes of all shards."""
         return sum(split.bytes for split in self.splits)
+
+    @property
+    def labelled(self) -> tuple[Task, ...]:
+        """The tasks whose labels are in the index: all but those whose target is a part."""
+        return tuple(task for task in self.tasks if not task.target)
 
     def task(self, task_id: str) -> Task | None:
         """The task of that id, if this dataset has it."""
@@ -237,16 +260,25 @@ def check(manifest: Manifest) -> None:
     for task in manifest.tasks:
         check_task(task.id)
         _check_unique(f"class of task {task.id}", task.classes, manifest)
-        right = {"regression": len(task.classes) == 0, "binary": len(task.classes) == 2}
-        if not right.get(task.type, bool(task.classes)):
-            classes = ", ".join(task.classes) or "no classes"
-            raise FormatError(f"task {task.id} is {task.type} with {classes}", dataset=manifest.dataset)
+        _check_task(task, manifest)
     _check_totals(manifest)
     for part in manifest.parts:
         if part.samples > manifest.samples:
             raise FormatError(
                 f"part {part.name} is in {part.samples} samples of {manifest.samples}", dataset=manifest.dataset
             )
+
+
+def _check_task(task: Task, manifest: Manifest) -> None:
+    count = len(task.classes)
+    right = {"binary": count == 2, "multiclass": count > 0, "multilabel": count > 0, "regression": count == 0}
+    if not right.get(task.type, True):
+        classes = ", ".join(task.classes) or "no classes"
+        raise FormatError(f"task {task.id} is {task.type} with {classes}", dataset=manifest.dataset)
+    if task.type not in right and not task.target:
+        raise FormatError(f"task {task.id} is {task.type} and names no part as its target", dataset=manifest.dataset)
+    if task.target and task.target not in {part.name for part in manifest.parts}:
+        raise FormatError(f"task {task.id}: there is no part {task.target!r}", dataset=manifest.dataset)
 
 
 def _check_path(path: str, manifest: Manifest) -> None:

@@ -39,6 +39,8 @@ class Query:
     modality: str | None = None
     parts: tuple[str, ...] = ()
     """Parts that a sample must have."""
+    distinct: bool = False
+    """Of samples with equal content only the first, by dataset and then key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,10 +275,10 @@ def _describe(node: Tree) -> str:
 
 
 def _text(node: Tree) -> str:
-    return _short(str(node.sql(dialect="duckdb", unsupported_level=sqlglot.ErrorLevel.IGNORE)))
+    return short(str(node.sql(dialect="duckdb", unsupported_level=sqlglot.ErrorLevel.IGNORE)))
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
     """Text of the user's on one line of a message."""
     line = " ".join(text.split())
     return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
@@ -289,7 +291,7 @@ def _outside_strings(text: str) -> str:
 @contextmanager
 def _refused(where: str) -> Iterator[None]:
     """Whatever is wrong with a filter becomes one QueryError of one line that shows the filter."""
-    shown = f": {_short(where)}" if where.strip() else ""
+    shown = f": {short(where)}" if where.strip() else ""
     try:
         yield
     except QueryError as error:
@@ -302,4 +304,4 @@ def _refused(where: str) -> Iterator[None]:
 
 def _parse_problem(error: Exception) -> str:
     problems = getattr(error, "errors", None)
-    return str(problems[0].get("description", error)) if problems else _short(str(error))
+    return str(problems[0].get("description", error)) if problems else short(str(error))

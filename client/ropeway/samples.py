@@ -3,10 +3,12 @@
 Rows are in storage order: by dataset, then shard, then offset. A row's number is what the order permutes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -17,14 +19,23 @@ from ropeway.manifest import Shard, Task
 Array: TypeAlias = npt.NDArray[Any]
 Ints: TypeAlias = npt.NDArray[np.int64]
 Bytes: TypeAlias = npt.NDArray[np.uint8]
+T = TypeVar("T")
 
 UNLABELLED = -1
 """Stands for a missing class label; a missing number is NaN."""
 
+NOBODY = -1
+"""Shard number of a partner that is not there."""
 
-@dataclass(frozen=True, slots=True)
-class ShardRef:
-    """A shard that a view reads from: `path` is its path in the store, or an absolute URL when it was adopted."""
+PAGE_ROWS = 1 << 16
+"""Rows of a page of samples, at least."""
+
+
+class ShardRef(msgspec.Struct, frozen=True, gc=False):
+    """A shard that a view reads from: `path` is its path in the store, or an absolute URL when it was adopted.
+
+    A Struct because there may be 100,000 of them, which a service tells.
+    """
 
     dataset: str
     version: str
@@ -46,6 +57,8 @@ class Samples:
         parts: per part, offset and length of its content, int64 (n,); offset −1 where the sample lacks the part.
         labels: per task int32 (n,) with −1, float64 (n,) with NaN, or for multilabel int8 (n, classes) with rows of −1,
             where the sample is unlabelled.
+        partners: of a joined view: the samples joined to these, row by row, in the same shard table; shard −1 where
+            there is none. Each has parts of its own; labels are all in the first table.
     """
 
     shards: tuple[ShardRef, ...]
@@ -56,38 +69,97 @@ class Samples:
     keys: pa.StringArray
     parts: Mapping[str, tuple[Ints, Ints]]
     labels: Mapping[str, Array]
+    partners: tuple["Samples", ...] = ()
 
     def __len__(self) -> int:
         return len(self.offset)
 
+    @property
+    def pages(self) -> list[tuple[int, int]]:
+        """First and one-past-last row of each page."""
+        return pages(self.shard)
+
+    @property
+    def used(self) -> frozenset[int]:
+        """The shards that hold any of these samples, or of their partners."""
+        several = (self, *self.partners)
+        held = [np.bincount(one.shard + 1, minlength=len(self.shards) + 1)[1:] for one in several]
+        return frozenset(np.flatnonzero(np.sum(held, axis=0)).tolist())
+
     def slice(self, start: int, stop: int) -> "Samples":
         """Rows `start` to `stop` (exclusive), without copying."""
+        return self._each(lambda column: column[start:stop], lambda keys: keys.slice(start, stop - start))
+
+    def take(self, rows: Ints) -> "Samples":
+        """These rows, in this order."""
+        return self._each(lambda column: column[rows], lambda keys: keys.take(pa.array(rows)))
+
+    def _each(self, columns: Callable[[Array], Array], keys: Callable[[pa.StringArray], pa.StringArray]) -> "Samples":
         return Samples(
             shards=self.shards,
-            shard=self.shard[start:stop],
-            offset=self.offset[start:stop],
-            length=self.length[start:stop],
-            crc32c=self.crc32c[start:stop],
-            keys=self.keys.slice(start, stop - start),
-            parts={part: (offset[start:stop], length[start:stop]) for part, (offset, length) in self.parts.items()},
-            labels={task: values[start:stop] for task, values in self.labels.items()},
+            shard=columns(self.shard),
+            offset=columns(self.offset),
+            length=columns(self.length),
+            crc32c=columns(self.crc32c),
+            keys=keys(self.keys),
+            parts={part: (columns(offset), columns(length)) for part, (offset, length) in self.parts.items()},
+            labels={task: columns(values) for task, values in self.labels.items()},
+            partners=tuple(partner._each(columns, keys) for partner in self.partners),
         )
 
 
-def from_index(rows: pa.Table, shards: Sequence[Shard], refs: Sequence[ShardRef], parts: Sequence[str],
+class Late(Mapping[str, T]):
+    """Columns by name that are put together when they are first looked at: a view of many datasets has many, of which
+    a job wants few. A copy in another process has them all."""
+
+    def __init__(self, making: Mapping[str, Callable[[], T]]) -> None:
+        self._making = making
+        self._made: dict[str, T] = {}
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._made:
+            self._made[name] = self._making[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._making)
+
+    def __len__(self) -> int:
+        return len(self._making)
+
+    def __reduce__(self) -> tuple[type[dict[str, T]], tuple[dict[str, T]]]:
+        return dict, (dict(self),)
+
+
+def pages(shard: npt.NDArray[np.integer]) -> list[tuple[int, int]]:
+    """First and one-past-last row of each page: whole shards, at least `PAGE_ROWS` rows except in the last."""
+    ends = [*(np.flatnonzero(np.diff(shard)) + 1).tolist(), len(shard)]
+    found, first = list[tuple[int, int]](), 0
+    for end in ends:
+        if end - first >= PAGE_ROWS or end == len(shard):
+            found.append((first, end))
+            first = end
+    return found
+
+
+def shard_numbers(column: pa.ChunkedArray, shards: Sequence[Shard]) -> npt.NDArray[np.int32]:
+    """The index's column `shard` as numbers of the manifest's shards."""
+    return _numpy(pc.index_in(column.cast(pa.string()), pa.array([shard.path for shard in shards])), np.int32)
+
+
+def from_index(rows: pa.Table, numbers: npt.NDArray[np.int32], refs: Sequence[ShardRef], parts: Sequence[str],
                tasks: Sequence[Task]) -> Samples:  # fmt: skip
     """The samples of one dataset's index rows.
 
     Args:
         rows: index rows in storage order.
-        shards: the manifest's shards.
-        refs: the same shards as the view names them.
+        numbers: in which of `refs` each lies.
+        refs: the view's shards.
         parts, tasks: all that the view has; what this dataset lacks is absent or unlabelled throughout.
     """
-    numbers = pc.index_in(rows.column("shard").cast(pa.string()), pa.array([shard.path for shard in shards]))
     return Samples(
         shards=tuple(refs),
-        shard=_numpy(numbers, np.int32),
+        shard=numbers,
         offset=_numpy(rows.column("offset"), np.int64),
         length=_numpy(rows.column("length"), np.int64),
         crc32c=_numpy(rows.column("crc32c"), np.uint32),
@@ -97,40 +169,63 @@ def from_index(rows: pa.Table, shards: Sequence[Shard], refs: Sequence[ShardRef]
     )
 
 
-def concat(pieces: Sequence[Samples]) -> Samples:
-    """Samples of several datasets, one after the other: their shard tables are joined."""
-    starts = np.cumsum([0, *(len(piece.shards) for piece in pieces)])
-    shards = tuple(ref for piece in pieces for ref in piece.shards)
-    return stack(
-        [
-            replace(piece, shards=shards, shard=piece.shard + np.int32(start))
-            for piece, start in zip(pieces, starts, strict=False)
-        ]
-    )
+def together(pieces: Sequence[Samples], parts: Sequence[str], tasks: Sequence[Task]) -> Samples:
+    """Pieces of one view, one after the other.
 
+    Args:
+        pieces: with the same shard table and as many partners; each may lack parts and tasks.
+        parts, tasks: all that the view has; what a piece lacks is absent or unlabelled throughout.
+    """
+    first, rows = pieces[0], sum(len(piece) for piece in pieces)
+    several = zip(*(piece.partners for piece in pieces), strict=True)
+    partners = tuple(together(group, list(group[0].parts), []) for group in several)
+    own = [part for part in parts if not any(part in partner.parts for partner in partners)]
 
-def stack(pieces: Sequence[Samples]) -> Samples:
-    """Pieces with the same shard table, parts and tasks, one after the other."""
-    first = pieces[0]
-    if len(pieces) == 1:
-        return first
+    def spans(part: str, number: int, missing: int) -> Array:
+        found = [piece.parts[part][number] if part in piece.parts else None for piece in pieces]
+        return _filled(pieces, found, lambda: np.full(rows, missing, np.int64))
 
-    def joined(columns: Iterable[Array]) -> Array:
-        return np.concatenate(list(columns))
+    def both(part: str) -> tuple[Ints, Ints]:
+        return spans(part, 0, -1), spans(part, 1, 0)
+
+    def labels(task: Task) -> Array:
+        return _filled(pieces, [piece.labels.get(task.id) for piece in pieces], lambda: unlabelled(task, rows))
 
     return Samples(
         shards=first.shards,
-        shard=joined(piece.shard for piece in pieces),
-        offset=joined(piece.offset for piece in pieces),
-        length=joined(piece.length for piece in pieces),
-        crc32c=joined(piece.crc32c for piece in pieces),
-        keys=pa.concat_arrays([piece.keys for piece in pieces]),
-        parts={
-            part: (joined(piece.parts[part][0] for piece in pieces), joined(piece.parts[part][1] for piece in pieces))
-            for part in first.parts
-        },
-        labels={task: joined(piece.labels[task] for piece in pieces) for task in first.labels},
+        shard=_joined([piece.shard for piece in pieces]),
+        offset=_joined([piece.offset for piece in pieces]),
+        length=_joined([piece.length for piece in pieces]),
+        crc32c=_joined([piece.crc32c for piece in pieces]),
+        keys=first.keys if len(pieces) == 1 else pa.concat_arrays([piece.keys for piece in pieces]),
+        parts=Late({part: partial(both, part) for part in own}),
+        labels=Late({task.id: partial(labels, task) for task in tasks}),
+        partners=partners,
     )
+
+
+def _joined(columns: Sequence[Array]) -> Array:
+    return columns[0] if len(columns) == 1 else np.concatenate(columns)
+
+
+def _filled(pieces: Sequence[Samples], found: Sequence[Array | None], empty: Callable[[], Array]) -> Array:
+    """A column of several pieces, some of which may lack it."""
+    there = [values for values in found if values is not None]
+    if len(there) == len(found):
+        return _joined(there)
+    whole, start = empty(), 0
+    for piece, values in zip(pieces, found, strict=True):
+        if values is not None:
+            whole[start : start + len(piece)] = values
+        start += len(piece)
+    return whole
+
+
+def unlabelled(task: Task, rows: int) -> Array:
+    """Labels of a task that nobody has."""
+    if task.type == "multilabel":
+        return np.full((rows, len(task.classes)), UNLABELLED, np.int8)
+    return np.full(rows, np.nan) if task.type == "regression" else np.full(rows, UNLABELLED, np.int32)
 
 
 def label_counts(samples: Samples, task: Task) -> dict[str, int]:
@@ -140,6 +235,14 @@ def label_counts(samples: Samples, task: Task) -> dict[str, int]:
         counts = (values == 1).sum(axis=0)
     else:
         counts = np.bincount(values[values >= 0].astype(np.int64), minlength=len(task.classes))
+    return {name: int(count) for name, count in zip(task.classes, counts, strict=True)}
+
+
+def count_classes(stored: pa.ChunkedArray, task: Task) -> dict[str, int]:
+    """What `label_counts` says, of a column of the index."""
+    values = pc.list_flatten(stored) if task.type == "multilabel" else pc.drop_null(stored)
+    numbers = _numpy(values, np.int64)
+    counts = np.bincount(numbers[numbers >= 0], minlength=len(task.classes))
     return {name: int(count) for name, count in zip(task.classes, counts, strict=True)}
 
 
@@ -154,16 +257,18 @@ def _spans(rows: pa.Table, part: str) -> tuple[Ints, Ints]:
 
 def _labels(rows: pa.Table, task: Task) -> Array:
     name, n = f"task.{task.id}", len(rows)
+    if name not in rows.schema.names:
+        return unlabelled(task, n)
     if task.type == "multilabel":
-        labels = np.full((n, len(task.classes)), UNLABELLED, np.int8)
-        if name in rows.schema.names:
-            lists = rows.column(name).combine_chunks()
-            labels[_numpy(lists.is_valid(), np.bool_)] = 0
-            labels[_numpy(pc.list_parent_indices(lists), np.int64), _numpy(pc.list_flatten(lists), np.int64)] = 1
+        labels = unlabelled(task, n)
+        lists = rows.column(name).combine_chunks()
+        labels[_numpy(lists.is_valid(), np.bool_)] = 0
+        row, position = _numpy(pc.list_parent_indices(lists), np.int64), _numpy(pc.list_flatten(lists), np.int64)
+        known = position >= 0
+        labels[row[known], position[known]] = 1
+        labels[row[~known], -1 - position[~known]] = UNLABELLED
         return labels
     dtype, missing = (np.float64, np.nan) if task.type == "regression" else (np.int32, UNLABELLED)
-    if name not in rows.schema.names:
-        return np.full(n, missing, dtype)
     return _numpy(pc.fill_null(rows.column(name), missing), dtype)
 
 

@@ -3,7 +3,9 @@
 import mmap
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
+from urllib.parse import unquote
 
+from ropeway.errors import StoreError
 from ropeway.manifest import is_url
 from ropeway.ranges import Counters, Counts, RangeClient
 from ropeway.samples import ShardRef
@@ -59,6 +61,21 @@ class StoreBytes:
         place, path = self._place(shard)
         return place.size(path) if isinstance(place, _Web) else place.stat(path).size
 
+    def url(self, shard: int, seconds: int) -> str:
+        """Where anybody may read a shard for that long: a path, or a URL.
+
+        Raises:
+            StoreError: the store gives no URLs.
+        """
+        place, path = self._place(shard)
+        if isinstance(place, _Web):
+            return path
+        file = place.local_path(path)
+        found = str(file) if file is not None else place.sign(path, seconds)
+        if found is None:
+            raise StoreError("the store gives no URLs that others can read", url=f"{place.url}/{path}")
+        return found
+
     def map(self, shard: int) -> memoryview | None:
         place, path = self._place(shard)
         if isinstance(place, _Web):
@@ -78,6 +95,8 @@ class StoreBytes:
         if path.startswith(("http://", "https://")):
             return self._web, path
         root, _, name = path.rpartition("/")
+        if root.startswith("file:"):
+            name = unquote(name)
         store = self._stores.get(root)
         if store is None:
             store = self._stores.setdefault(root, self._counted(open_store(root)))
@@ -85,6 +104,29 @@ class StoreBytes:
 
     def _counted(self, store: Store) -> Store:
         return store.counted(self._counters) if isinstance(store, _Counted) else store
+
+
+class PairedBytes:
+    """The shards of two views as one table: those of the first, then those of the second."""
+
+    def __init__(self, first: ShardBytes, second: ShardBytes, shards: int) -> None:
+        self._first, self._second, self._shards = first, second, shards
+
+    @property
+    def counters(self) -> Counts:
+        """What both readers' reads took in this process."""
+        return sum((one.counters for one in (self._first, self._second) if isinstance(one, Counting)), Counts())
+
+    def read(self, shard: int, start: int, stop: int) -> memoryview:
+        reader, number = self._place(shard)
+        return reader.read(number, start, stop)
+
+    def map(self, shard: int) -> memoryview | None:
+        reader, number = self._place(shard)
+        return reader.map(number)
+
+    def _place(self, shard: int) -> tuple[ShardBytes, int]:
+        return (self._first, shard) if shard < self._shards else (self._second, shard - self._shards)
 
 
 @runtime_checkable

@@ -1,7 +1,7 @@
 """One rank's batches as NumPy arrays: steps → bytes → checked → moved or decoded → collated. No torch here."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +17,7 @@ from ropeway.bursts import BURST_BYTES, Burst, Mapped, Nothing, Supply, grouped
 from ropeway.collate import Padding
 from ropeway.errors import FormatError, UsageError
 from ropeway.fetch import GROUP_BYTES, Fetched
+from ropeway.joined_stream import JoinedStream
 from ropeway.manifest import is_url
 from ropeway.meter import Stages
 from ropeway.order import Appetite
@@ -74,7 +75,7 @@ class Streams:
         self.wanted, self.bad = wanted, bad
         self.stages = Stages()
         self.pool = Pool(keep=wanted.memory // 4)
-        self._made: dict[int, tuple[View, Stream]] = {}
+        self._made: dict[int, tuple[View, Stream | JoinedStream]] = {}
 
     def __getstate__(self) -> tuple[Wanted, BadSamples]:
         return self.wanted, self.bad
@@ -86,10 +87,17 @@ class Streams:
         """What was asked of stores so far."""
         return sum((stream.traffic() for _, stream in list(self._made.values())), Counts())
 
-    def of(self, view: View, *, share: int = 1) -> "Stream":
-        """The stream of a view; where it is one of several, their number is how many share memory and requests."""
+    def of(self, view: View, *, share: int = 1) -> "Stream | JoinedStream":
+        """The stream of a view; where it is one of several, their number is how many share memory and requests.
+
+        Raises:
+            UsageError: a joined view with bad samples to be replaced: the stand-in would be somebody else's.
+        """
         if id(view) not in self._made:
-            self._made[id(view)] = view, Stream(view, self, share)
+            joined = bool(view.table().partners)
+            if joined and self.bad.tolerates:
+                raise UsageError("a bad sample of a joined view has no stand-in with the same partners: on_bad='raise'")
+            self._made[id(view)] = view, (JoinedStream if joined else Stream)(view, self, share)
         return self._made[id(view)][1]
 
 
@@ -98,11 +106,11 @@ class Stream:
 
     def __init__(self, view: View, streams: Streams, share: int) -> None:
         self._table = table = view.table()
-        _check_spans(table)
         self._labels = _Labels(view, table)
         self._wanted = wanted = streams.wanted
         self._stages, self._memory, self._share = streams.stages, wanted.memory // share, share
         self._parts = wanted.of(view)
+        _check_spans(table, [part.part.name for part in self._parts])
         self._source = view.reader()
         self._reader = self._source if wanted.cache is None else wanted.cache.over(self._source, table.shards)
         self._brought = _narrowed(table, [part for part in self._parts if not part.partial])
@@ -240,11 +248,11 @@ def _cut(column: Any, here: slice) -> Any:
     return {name: inner[here] for name, inner in column.items()} if isinstance(column, dict) else column[here]
 
 
-def _check_spans(table: Samples) -> None:
+def _check_spans(table: Samples, parts: Sequence[str]) -> None:
     """Raise FormatError when a part lies outside its sample: memory is addressed by these numbers."""
     stops = table.offset + table.length
     wrong = (table.offset < 0) | (table.length < 0)
-    for offset, length in table.parts.values():
+    for offset, length in (table.parts[part] for part in parts):
         wrong |= (offset >= 0) & ((offset < table.offset) | (length < 0) | (offset + length > stops))
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
@@ -255,8 +263,9 @@ def _check_spans(table: Samples) -> None:
 
 def _all_local(table: Samples, reader: ShardBytes) -> bool:
     """Whether all shards are files of this machine: one of each place that shards come from is tried."""
+    used = np.flatnonzero(np.bincount(table.shard, minlength=len(table.shards))).tolist()
     places = {path.rpartition("/")[0] if is_url(path) else "": number
-              for number, path in enumerate(ref.path for ref in table.shards)}  # fmt: skip
+              for number, path in ((number, table.shards[number].path) for number in used)}  # fmt: skip
     return len(table) > 0 and all(reader.map(number) is not None for number in places.values())
 
 
@@ -294,15 +303,15 @@ class _Labels:
         self._shard = table.shard
         datasets = np.array([ref.dataset for ref in table.shards], np.object_)
         self._datasets = datasets if len(view.datasets) > 1 else None
-        self._values = {f"task.{task}": _for_training(values) for task, values in table.labels.items()}
+        self._labels = table.labels
 
     def of(self, rows: Ints) -> Batch:
         """The columns of these rows."""
         columns: Batch = {"__key__": self._keys.take(pa.array(rows)).to_numpy(zero_copy_only=False).tolist()}
         if self._datasets is not None:
             columns["__dataset__"] = self._datasets[self._shard[rows]].tolist()
-        for name, values in self._values.items():
-            columns[name] = values[rows]
+        for task, values in self._labels.items():
+            columns[f"task.{task}"] = _for_training(values[rows])
         return columns
 
 

@@ -3,12 +3,14 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ropeway import samples
+from ropeway.definition import Definition
 from ropeway.errors import UsageError
 from ropeway.manifest import Task
 from ropeway.order import fold, keyed
@@ -63,21 +65,31 @@ def balanced(table: Samples, task: Task, seed: int) -> Ints:
     return np.sort(np.concatenate([np.resize(rows, most) for rows in classes if len(rows)]))
 
 
-def derive(view: "View", made: str, rows: Callable[[Samples], Ints]) -> "View":
+def without(here: pa.ChunkedArray, there: pa.ChunkedArray) -> Ints:
+    """Rows whose content number is not among others; a row without one is like no other."""
+    rows = np.flatnonzero(~pc.is_in(here, pc.drop_null(there)).to_numpy())
+    if not len(rows):
+        raise UsageError("every sample of the view is in the other one too: nothing would be left")
+    return rows
+
+
+def derive(view: "View", made: str, definition: Definition | None, rows: Callable[[Samples], Ints]) -> "View":
     """The view of some rows of another one, which may repeat.
 
     Args:
         view: the other one.
         made: how, in words that tell apart what differs; part of the new view's id.
+        definition: of the new view.
         rows: the row numbers, ascending.
     """
     from ropeway.view import View
 
     chosen = rows(view.table())
-    table = _take(view.table(), chosen)
+    table = view.table().take(chosen)
     digest = hashlib.sha256(f"{view.id} {made}".encode()).hexdigest()[:16]
     counts = {task.id: samples.label_counts(table, task) for task in view.info.tasks if task.classes}
-    info = replace(view.info, id=digest, samples=len(table), bytes=int(table.length.sum()), label_counts=counts)
+    size = int(table.length.sum()) + sum(int(partner.length.sum()) for partner in table.partners)
+    info = replace(view.info, id=digest, samples=len(table), bytes=size, label_counts=counts, definition=definition)
     return View(info, RowsSource(view.source, chosen, table))
 
 
@@ -108,14 +120,3 @@ def _classes(table: Samples, task: Task) -> Array:
     if not task.classes:
         raise UsageError(f"task {task.id} has no classes to draw from: it is a {task.type}")
     return table.labels[task.id]
-
-
-def _take(table: Samples, rows: Ints) -> Samples:
-    columns: dict[str, Any] = {name: getattr(table, name)[rows] for name in ("shard", "offset", "length", "crc32c")}
-    return replace(
-        table,
-        **columns,
-        keys=table.keys.take(pa.array(rows)),
-        parts={part: (offset[rows], length[rows]) for part, (offset, length) in table.parts.items()},
-        labels={task: values[rows] for task, values in table.labels.items()},
-    )

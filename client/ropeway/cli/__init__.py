@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 
 import typer
 
-from ropeway.cli import cache, explore, simulate, stream, verify
+from ropeway.cli import adopt, cache, doctor, explore, export, licence, mount, simulate, stream, verify, view
 from ropeway.cli.output import stderr
 from ropeway.errors import RopewayError
 
@@ -30,12 +30,18 @@ def make_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     explore.register(app)
+    view.register(app)
+    licence.register(app)
+    mount.register(app)
     stream.register(app)
     simulate.register(app)
     for command in sorted(entry_points(group="ropeway.commands"), key=lambda command: command.name):
         command.load()(app)
+    adopt.register(app)
+    export.register(app)
     verify.register(app)
     cache.register(app)
+    doctor.register(app)
     return app
 
 

@@ -1,11 +1,18 @@
 """`ropeway ls`, `show` and `query`: what there is."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ropeway.cli import output
-from ropeway.cli.output import EXPLORE, Datasets, Json, Parts, Split, Store, Task, Where, size, stdout
+from ropeway.cli.output import EXPLORE, Datasets, Domain, Json, Modality, Parts, Split, Store, Task, Where, size, stdout
+from ropeway.cli.view import print_view
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ropeway.catalog import Stats
+    from ropeway.manifest import Manifest, Part
 
 
 def register(app: typer.Typer) -> None:
@@ -40,76 +47,100 @@ def show(dataset: Annotated[str, typer.Argument(help="A dataset's id.")], store:
     if json:
         output.print_json(manifest)
         return
-    card, made = manifest.card, manifest.provenance
-    stdout.print(f"[bold]{card.title}[/]  ({manifest.dataset}, version {manifest.version})")
-    for name, value in (
-        ("domain", f"{card.domain} ({', '.join(card.modalities)})"),
-        ("licence", f"{card.licence}; access {card.access}"),
-        ("unit", f"one sample is one {card.unit}"),
-        ("source", f"{made.source_files:,} files, {size(made.source_bytes)}, recipe {made.recipe}"),
-        ("", card.description),
-    ):  # fmt: skip
+    stdout.print(f"[bold]{manifest.card.title}[/]  ({manifest.dataset}, version {manifest.version})")
+    for name, value in _facts(manifest):
         if value:
             stdout.print(f"  {name:8} {value}")
-    parts = output.table("part", "kind", "format", "dtype", "shape", "units", "samples>")
-    for part in manifest.parts:
-        dimensions = "varies" if part.shape is None else " × ".join("?" if d is None else str(d) for d in part.shape)
-        parts.add_row(part.name, part.kind, part.format or "several", part.dtype or "", dimensions, _unit(part),
-                      f"{part.samples:,}")  # fmt: skip
-    splits = output.table("split", "samples>", "subjects>", "size>", "shards>")
-    for split in manifest.splits:
-        splits.add_row(split.name, f"{split.samples:,}", f"{split.subjects:,}", size(split.bytes), f"{split.shards:,}")
-    tasks = output.table("task", "type", "classes")
-    for task in manifest.tasks:
-        tasks.add_row(task.id, task.type, ", ".join(task.classes) or task.units)
-    for table in (parts, splits, tasks):
+    for table in (_parts(manifest), _splits(manifest), _tasks(manifest)):
         stdout.print()
         stdout.print(table)
     for reason, count in manifest.provenance.skipped.items():
         stdout.print(f"left out: {count:,} samples, {reason}")
 
 
-def _unit(part: object) -> str:
-    rate = getattr(part, "sampling_rate", None)
-    return f"{getattr(part, 'units', '')} {f'at {rate:g} Hz' if rate else ''}".strip()
+def _facts(manifest: "Manifest") -> list[tuple[str, str]]:
+    card, made = manifest.card, manifest.provenance
+    return [
+        ("domain", f"{card.domain} ({', '.join(card.modalities)})"),
+        ("licence", f"{card.licence}; access {card.access}{'' if card.shareable else '; not to be passed on'}"),
+        ("unit", f"one sample is one {card.unit}"),
+        ("source", f"{made.source_files:,} files, {size(made.source_bytes)}, recipe {made.recipe}"),
+        ("leaks", made.leaks and f"subjects are in several splits, as released: {made.leaks}"),
+        ("", card.description),
+    ]
 
 
-def query(
+def _parts(manifest: "Manifest") -> "Table":
+    table = output.table("part", "kind", "format", "dtype", "shape", "units", "windows", "samples>")
+    for part in manifest.parts:
+        dimensions = "varies" if part.shape is None else " × ".join("?" if d is None else str(d) for d in part.shape)
+        table.add_row(part.name, part.kind, part.format or "several", part.dtype or "", dimensions, _unit(part),
+                      ", ".join(part.windows), f"{part.samples:,}")  # fmt: skip
+    return table
+
+
+def _splits(manifest: "Manifest") -> "Table":
+    studies = any(split.studies for split in manifest.splits)
+    table = output.table("split", "samples>", *(["studies>"] if studies else []), "subjects>", "size>", "shards>")
+    for split in manifest.splits:
+        counts = (split.samples, *([split.studies] if studies else []), split.subjects)
+        table.add_row(split.name, *(f"{count:,}" for count in counts), size(split.bytes), f"{split.shards:,}")
+    return table
+
+
+def _tasks(manifest: "Manifest") -> "Table":
+    table = output.table("task", "type", "classes")
+    for task in manifest.tasks:
+        target = f"the part {task.target}" if task.target else ""
+        table.add_row(task.id, task.type, ", ".join(task.classes) or task.units or target)
+    return table
+
+
+def _unit(part: "Part") -> str:
+    return f"{part.units} {f'at {part.sampling_rate:g} Hz' if part.sampling_rate else ''}".strip()
+
+
+def query(  # noqa: PLR0913, PLR0917 - one argument per option
     store: Store,
     task: Task = None,
     split: Split = None,
     where: Where = None,
     dataset: Datasets = None,
+    domain: Domain = None,
+    modality: Modality = None,
     part: Parts = None,
+    distinct: Annotated[bool, typer.Option("--distinct", help="Of samples with equal content only the first.")] = False,
     by: Annotated[list[str] | None, typer.Option(help="Count by this column instead (may be repeated).")] = None,
     json: Json = False,
 ) -> None:
     """Ask for samples: how many there are, of which classes, and the id of the view that holds them."""
     from ropeway.catalog import connect
+    from ropeway.errors import UsageError
 
     catalog = connect(store)
     if by:
+        if distinct or domain or modality or part:
+            raise UsageError(
+                "--distinct, --domain, --modality and --part choose samples for a view, and --by only counts: leave "
+                "them out, or say --where \"domain = 'ECG' and has('ecg')\""
+            )
         rows = catalog.stats(by, task=task, split=split, where=where, datasets=dataset)
         if json:
             output.print_json(rows)
-            return
-        counts = output.table(*by, "samples>", "size>", "subjects>")
-        for row in rows:
-            counts.add_row(*("" if row[name] is None else str(row[name]) for name in by), f"{row['samples']:,}",
-                           size(float(row["bytes"] or 0)), f"{row['subjects']:,}")  # fmt: skip
-        stdout.print(counts)
+        else:
+            stdout.print(_counts(by, rows))
         return
-    view = catalog.query(task=task, split=split, where=where, datasets=dataset, parts=part or ())
+    view = catalog.query(task=task, split=split, where=where, datasets=dataset, domain=domain, modality=modality,
+                         parts=part or (), distinct=distinct)  # fmt: skip
     if json:
         output.print_json(view.info)
-        return
-    stdout.print(f"view [bold]{view.id}[/]: {view.samples:,} samples, {size(view.bytes)}")
-    for name, version in view.datasets.items():
-        stdout.print(f"  from {name}@{version}")
-    for name in [task] if task else view.info.label_counts:
-        if name in view.info.label_counts:
-            counts = output.table(name, "samples>")
-            for label, count in view.label_counts(name).items():
-                counts.add_row(label, f"{count:,}")
-            stdout.print()
-            stdout.print(counts)
+    else:
+        print_view(view, task)
+
+
+def _counts(by: list[str], rows: "Stats") -> "Table":
+    counts = output.table(*by, "samples>", "size>", "subjects>")
+    for row in rows:
+        counts.add_row(*("" if row[name] is None else str(row[name]) for name in by), f"{row['samples']:,}",
+                       size(float(row["bytes"] or 0)), f"{row['subjects']:,}")  # fmt: skip
+    return counts

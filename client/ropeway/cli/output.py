@@ -24,6 +24,8 @@ Task = Annotated[str | None, typer.Option(help="Only samples labelled for this t
 Split = Annotated[str | None, typer.Option(help="train, valid or test.")]
 Where = Annotated[str | None, typer.Option(help="A filter, such as \"age >= 60 and label in ('MI', 'STTC')\".")]
 Datasets = Annotated[list[str] | None, typer.Option("--dataset", help="Only these datasets (may be repeated).")]
+Domain = Annotated[str | None, typer.Option(help="Only datasets of this domain, such as ECG.")]
+Modality = Annotated[str | None, typer.Option(help="Only datasets with this modality.")]
 Parts = Annotated[list[str] | None, typer.Option("--part", help="Only samples with this part (may be repeated).")]
 
 EXPLORE, STREAM, STEWARD, OPERATE = (
@@ -37,7 +39,12 @@ EXPLORE, STREAM, STEWARD, OPERATE = (
 
 def print_json(value: Any) -> None:
     """One JSON value on stdout."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+    sys.stdout.write(as_json(value) + "\n")
+
+
+def as_json(value: Any) -> str:
+    """A value as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
 def size(count: float) -> str:

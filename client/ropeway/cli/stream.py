@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 def stream(  # noqa: PLR0913, PLR0917 - one argument per option
     store: Store,
-    view: Annotated[str | None, typer.Argument(help="A view's id, as `ropeway query` printed it.")] = None,
+    view: Annotated[str | None, typer.Argument(help="A view's name, or its id.")] = None,
     task: Task = None,
     split: Split = None,
     where: Where = None,

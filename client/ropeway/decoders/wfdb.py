@@ -14,7 +14,7 @@ from ropeway.samples import Array
 _STORAGE = re.compile(r"(\d+)(?:x1)?(?:\+(\d+))?")
 _GAIN = re.compile(r"([-+.\deE]+)(?:\(([-+]?\d+)\))?(?:/.*)?")
 
-_MISSING = {
+MISSING = {
     16: -(1 << 15),
     24: -(1 << 23),
     32: -(1 << 31),
@@ -62,7 +62,7 @@ def decode_wfdb(content: memoryview) -> Array:
         for file in dict.fromkeys(signal.file for signal in signals):
             mine = [place for place, signal in enumerate(signals) if signal.file == file]
             values = archive.read(f"{folder}/{file}" if folder else file)[signals[mine[0]].offset :]
-            stored[mine] = _integers(values, signals[mine[0]].storage, len(mine) * length).reshape(length, -1).T
+            stored[mine] = stored_integers(values, signals[mine[0]].storage, len(mine) * length).reshape(length, -1).T
     return np.stack([_physical(row, signal) for row, signal in zip(stored, signals, strict=True)])
 
 
@@ -79,7 +79,7 @@ def _header(text: str) -> tuple[list[Signal], int]:
 
 def _signal(words: list[str]) -> Signal:
     storage = _STORAGE.fullmatch(words[1])
-    if storage is None or int(storage[1]) not in _MISSING:
+    if storage is None or int(storage[1]) not in MISSING:
         raise ValueError(f"WFDB storage {words[1]} is not read")
     gain = _GAIN.fullmatch(words[2] if len(words) > 2 else "200")
     if gain is None:
@@ -90,8 +90,18 @@ def _signal(words: list[str]) -> Signal:
     return Signal(words[0], int(storage[1]), int(storage[2] or 0), float(gain[1]) or 200.0, baseline, checksum)
 
 
-def _integers(content: bytes, storage: int, count: int) -> Array:
-    size = {212: -(-count * 3 // 2), 80: count, 24: 3 * count, 32: 4 * count}.get(storage, 2 * count)
+def stored_size(storage: int, count: int) -> int:
+    """Bytes of so many values in a storage format."""
+    return {212: -(-count * 3 // 2), 80: count, 24: 3 * count, 32: 4 * count}.get(storage, 2 * count)
+
+
+def stored_integers(content: bytes, storage: int, count: int) -> Array:
+    """The first values of a signal file in one of the storage formats of `MISSING`, int32, in the file's order.
+
+    Raises:
+        ValueError: there are fewer.
+    """
+    size = stored_size(storage, count)
     if len(content) < size:
         raise ValueError(f"cut short: {len(content)} bytes of signals, {size} are needed")
     raw = np.frombuffer(content, np.uint8, size)
@@ -100,7 +110,7 @@ def _integers(content: bytes, storage: int, count: int) -> Array:
     if storage == 24:
         return integers(raw.reshape(-1, 3))
     if storage in (80, 160):
-        return raw.view({80: "u1", 160: "<u2"}[storage]).astype(np.int32) + _MISSING[storage]
+        return raw.view({80: "u1", 160: "<u2"}[storage]).astype(np.int32) + MISSING[storage]
     return raw.view({16: "<i2", 61: ">i2", 32: "<i4"}[storage]).astype(np.int32)
 
 
@@ -118,5 +128,5 @@ def _physical(stored: Array, signal: Signal) -> Array:
     if signal.checksum is not None and int(stored.sum(dtype=np.int64)) % (1 << 16) != signal.checksum:
         raise ValueError("a WFDB signal whose checksum differs: damaged")
     values = ((stored.astype(np.float64) - signal.baseline) / signal.gain).astype(np.float32)
-    values[stored == _MISSING[signal.storage]] = np.nan
+    values[stored == MISSING[signal.storage]] = np.nan
     return values

@@ -1,0 +1,161 @@
+"""Counts of samples by any columns: each column as small numbers once, then arithmetic over them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ropeway.errors import QueryError
+from ropeway.indexed import ROW_COLUMNS, Codes, Indexed
+from ropeway.manifest import Task
+from ropeway.query import Scalar
+from ropeway.samples import Ints
+
+T = TypeVar("T", bound=np.generic)
+
+Group: TypeAlias = tuple[Scalar | None, ...]
+
+MOST = 100_000
+"""Combinations that an answer may have."""
+
+_BITS = 1 << 26
+"""Pairs of group and subject, up to which a byte for each is quicker than sorting them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Samples, their bytes in shards, and the subjects they are of."""
+
+    samples: int
+    bytes: int
+    subjects: int
+
+
+def count(indexed: Indexed, rows: Ints | None, by: Sequence[str], task: Task | None) -> dict[Group, Count]:
+    """What there is of each combination of columns in one dataset version.
+
+    Args:
+        indexed: the dataset version.
+        rows: which of its rows count; None: all.
+        by: columns. A sample with several labels counts in each of them, one without any in none.
+        task: whose labels `label` stands for.
+
+    Raises:
+        QueryError: more than `MOST` combinations.
+    """
+    names = [name.lower() for name in by]
+    chosen, labels = rows, None
+    if "label" in names and task is not None and task.type == "multilabel" and indexed.manifest.task(task.id):
+        chosen, labels = _several(indexed, rows, task)
+    columns = [_codes(indexed, name, task, chosen, labels) for name in names]
+    size = len(indexed.rows) if chosen is None else len(chosen)
+    if not size:
+        return {}
+    number = np.zeros(size, np.int64)
+    for column in columns:  # null is one value more
+        number = number * (len(column.values) + 1) + (column.codes + 1)
+    number, found = _dense(number, int(np.prod([len(column.values) + 1 for column in columns], dtype=np.float64)))
+    if len(found) > MOST:
+        raise QueryError(f"by {', '.join(by)} gives more than {MOST:,} combinations: count by fewer columns")
+    sizes = _taken(indexed.rows.column("length").to_numpy(), chosen)
+    samples = np.bincount(number, minlength=len(found))
+    content = np.bincount(number, weights=sizes, minlength=len(found))  # exact up to 2⁵³ bytes
+    subjects = _subjects(_taken(indexed.codes("subject").codes, chosen), number, len(found))
+    groups = _named(found, columns)
+    return {
+        group: Count(int(n), int(size), int(people))
+        for group, n, size, people in zip(groups, samples, content, subjects, strict=True)
+    }
+
+
+def _several(indexed: Indexed, rows: Ints | None, task: Task) -> tuple[Ints, Codes]:
+    """A row for each label that samples have, and those labels."""
+    lists = indexed.rows.column(f"task.{task.id}")
+    lists = (lists if rows is None else lists.take(pa.array(rows))).combine_chunks()
+    parents = np.asarray(pc.list_parent_indices(lists), np.int64)
+    labels = np.asarray(pc.list_flatten(lists), np.int32)
+    parents, labels = parents[labels >= 0], labels[labels >= 0]
+    return (parents if rows is None else rows[parents]), Codes(labels, list(task.classes))
+
+
+def _codes(indexed: Indexed, name: str, task: Task | None, rows: Ints | None, labels: Codes | None) -> Codes:
+    """A column's values at these rows."""
+    if name == "label" and labels is not None:
+        return labels
+    stored = _stored(indexed, name, task)
+    if stored is None:
+        size = len(indexed.rows) if rows is None else len(rows)
+        value = _constant(indexed, name)
+        return Codes(np.full(size, -1 if value is None else 0, np.int32), [] if value is None else [value])
+    whole = indexed.codes(stored)
+    if name == "label" and task is not None and task.classes:
+        whole = Codes(whole.codes, [task.classes[int(number)] for number in whole.values])
+    return Codes(_taken(whole.codes, rows), whole.values)
+
+
+def _stored(indexed: Indexed, name: str, task: Task | None) -> str | None:
+    """The index column behind a name; None where it has one value throughout, or none."""
+    if name in ROW_COLUMNS:
+        return name
+    if name == "label":
+        return f"task.{task.id}" if task is not None and indexed.manifest.task(task.id) else None
+    return next((column for column in indexed.rows.schema.names if column.lower() == f"meta.{name}"), None)
+
+
+def _constant(indexed: Indexed, name: str) -> Scalar | None:
+    card = indexed.manifest.card
+    match name:
+        case "dataset":
+            return indexed.manifest.dataset
+        case "domain":
+            return card.domain
+        case "modality":
+            return ", ".join(card.modalities)
+    return None
+
+
+def _taken(column: npt.NDArray[T], rows: Ints | None) -> npt.NDArray[T]:
+    return column if rows is None else column[rows]
+
+
+def _dense(number: Ints, most: int) -> tuple[Ints, Ints]:
+    """Group numbers without gaps, and what each was before."""
+    if most > max(1 << 16, len(number)):
+        found, number = np.unique(number, return_inverse=True)
+        return number, found
+    there = np.flatnonzero(np.bincount(number, minlength=most))
+    if len(there) == most:
+        return number, there
+    renamed = np.zeros(most, np.int64)
+    renamed[there] = np.arange(len(there))
+    return renamed[number], there
+
+
+def _subjects(people: npt.NDArray[np.int32], number: Ints, groups: int) -> Ints:
+    """Different subjects in each group; samples without one do not count."""
+    known = people >= 0
+    if not known.all():
+        people, number = people[known], number[known]
+    if not len(people):
+        return np.zeros(groups, np.int64)
+    several = int(people.max()) + 1
+    pairs = number * several + people
+    if groups * several > _BITS:
+        return np.bincount(np.unique(pairs) // several, minlength=groups)
+    met = np.zeros(groups * several, np.bool_)
+    met[pairs] = True
+    found: Ints = met.reshape(groups, several).sum(axis=1)
+    return found
+
+
+def _named(found: Ints, columns: Sequence[Codes]) -> list[Group]:
+    """The values of each group."""
+    values = list[list[Scalar | None]]()
+    for column in reversed(columns):
+        found, place = np.divmod(found, len(column.values) + 1)
+        values.append([None if code == 0 else column.values[code - 1] for code in place.tolist()])
+    return list(zip(*reversed(values), strict=True)) if values else [()]
