@@ -31,7 +31,20 @@ def test_bare_it_shows_help_by_user() -> None:
     shown = ropeway(COLUMNS="100")
     for heading in ("Analysts", "Researchers", "Stewards", "Operators"):
         assert heading in shown.stdout
-    for command in ("pack", "recipes", "ls", "show", "query", "stream", "verify", "serve", "demo"):
+    for command in (
+        "pack",
+        "adopt",
+        "export",
+        "recipes",
+        "ls",
+        "show",
+        "query",
+        "stream",
+        "verify",
+        "serve",
+        "doctor",
+        "demo",
+    ):
         assert f" {command} " in shown.stdout
         helped = ropeway(command, "--help")
         assert helped.returncode == 0

@@ -90,7 +90,7 @@ def test_groups_by_metadata_of_a_subset(view: View) -> None:
 
 
 def test_what_cannot_be_is_told(view: View) -> None:
-    with pytest.raises(UsageError, match="no column 'visit' in this view; there is: age, key, split, subject"):
+    with pytest.raises(UsageError, match="no column 'visit' in this view; there is: age, content, key, split, subject"):
         ropeway.StreamingLoader(view, ropeway.Groups(2, by="visit"))
     with pytest.raises(UsageError, match="at least 1 group"):
         ropeway.StreamingLoader(view, ropeway.Groups(0))

@@ -1,6 +1,9 @@
 """Hounsfield units: exact, or refused."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +30,6 @@ def test_floats_that_are_whole_and_headers_without_a_scale() -> None:
         (np.array([40000], "<u2"), 1.0, "40000 to 40000 HU: more than 16 bits hold"),
     ],
 )
-def test_what_would_lose_something_is_refused(stored: np.ndarray, slope: float, words: str) -> None:  # type: ignore[type-arg]
+def test_what_would_lose_something_is_refused(stored: npt.NDArray[Any], slope: float, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         in_hounsfield(stored, {"slope": slope, "intercept": 0.0})

@@ -56,6 +56,11 @@ def test_the_golden_manifest_is_read_for_ever() -> None:
     assert m.dumps(MANIFEST) == data
 
 
+def test_manifests_of_the_first_release_are_read_for_ever() -> None:
+    """They know nothing of windows, questions, targets, studies and namespaces."""
+    assert m.loads((GOLDEN / "manifest-first.json").read_bytes()) == MANIFEST
+
+
 def test_the_golden_pointer_is_read_for_ever() -> None:
     latest = m.Latest(version="0123456789ab", history=("ba9876543210", "0123456789ab"))
     data = (GOLDEN / "latest.json").read_bytes()

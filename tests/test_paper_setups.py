@@ -9,6 +9,7 @@ import torch
 import ropeway
 from raw_trees import raw_trees
 from ropeway.catalog import StoreCatalog
+from ropeway.readings import Reading
 from ropeway.stores.local import LocalStore
 from ropeway_shardgen.pack import pack
 from ropeway_shardgen.plan import Settings
@@ -69,7 +70,12 @@ def test_few_shot_transfer(catalog: StoreCatalog, per_class: int) -> None:
 def test_fusion_per_stay_with_missing_modalities(catalog: StoreCatalog) -> None:
     """A step of training on EHR, ECG and X-ray, where absent modalities are masked out by what the batch says."""
     view = catalog.query(datasets=["mimic-iv"], task="mortality-48h")
-    parts = {"ehr": "ehr-filled", "ecg": "ecg-8x2500", "cxr": "image-224-grey", "text": ropeway.Whole()}
+    parts: dict[str, Reading | str] = {
+        "ehr": "ehr-filled",
+        "ecg": "ecg-8x2500",
+        "cxr": "image-224-grey",
+        "text": ropeway.Whole(),
+    }
     heads = {name: torch.nn.LazyLinear(4) for name in ("ehr", "ecg", "cxr")}
     absent = 0
     for batch in ropeway.StreamingLoader(view, 2, parts=parts, tail="pad"):
@@ -85,6 +91,6 @@ def test_fusion_per_stay_with_missing_modalities(catalog: StoreCatalog) -> None:
         loss = torch.nn.functional.binary_cross_entropy_with_logits(
             fused.mean(1)[label >= 0], label[label >= 0].float()
         )
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         assert torch.isfinite(loss)
     assert absent

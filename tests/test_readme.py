@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import climb_table
 from ropeway.catalog import connect
 from ropeway.stores import open_store
 from ropeway_shardgen import raw_samples, recipe
@@ -27,6 +28,10 @@ def test_the_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
         exec(block, names)
     assert "CD19+ B" in capsys.readouterr().out
     assert set(names["state"]) == {"seed", "epoch", "position", "view", "order"}  # type: ignore[call-overload]
+
+
+def test_the_table_of_recipes_is_up_to_date() -> None:
+    assert climb_table.replaced(README) == README, "run: PYTHONPATH=tests python tests/climb_table.py README.md"
 
 
 def test_the_recipe_packs(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Columns of a view's samples, from index rows of one or more datasets."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 
@@ -32,7 +34,7 @@ def shards(dataset: str) -> tuple[list[m.Shard], list[ShardRef]]:
 def of(dataset: str, tasks: list[m.Task], rows: list[index.Row]) -> Samples:
     table = index.table(rows, index.schema(["x"], tasks, {}))
     stored, refs = shards(dataset)
-    return samples.from_index(table, stored, refs, ["x", "other"], TASKS)
+    return samples.from_index(table, samples.shard_numbers(table.column("shard"), stored), refs, ["x", "other"], TASKS)
 
 
 def test_columns_of_one_dataset() -> None:
@@ -59,7 +61,10 @@ def test_labels_are_counted_by_class_name() -> None:
 
 
 def test_datasets_are_joined_and_what_one_lacks_is_missing() -> None:
-    joined = samples.concat([of("d", TASKS, ROWS), of("e", [], [row(5), row(6, split="test")])])
+    one, other = of("d", TASKS, ROWS), of("e", [], [row(5), row(6, split="test")])
+    refs = one.shards + other.shards
+    bare = replace(other, shards=refs, shard=other.shard + np.int32(2), parts={"x": other.parts["x"]}, labels={})
+    joined = samples.together([replace(one, shards=refs), bare], ["x", "other"], TASKS)
     assert [joined.shards[number].path for number in joined.shard] == [
         *["d/0123456789ab/train-000000.tar"] * 3,
         "d/0123456789ab/test-000000.tar",
@@ -83,7 +88,7 @@ def test_a_slice_is_what_it_says_and_copies_nothing() -> None:
     assert piece.parts["x"][0].tolist() == [-1, 2560]
     for mine, theirs in ((piece.offset, whole.offset), (piece.labels["cls"], whole.labels["cls"])):
         assert np.shares_memory(mine, theirs)
-    again = samples.stack([whole.slice(0, 1), whole.slice(1, 4)])
+    again = samples.together([whole.slice(0, 1), whole.slice(1, 4)], ["x", "other"], TASKS)
     assert again.keys.equals(whole.keys)
     np.testing.assert_array_equal(again.labels["ef"], whole.labels["ef"])
 
@@ -92,7 +97,9 @@ def test_no_rows_are_no_samples() -> None:
     found = of("d", TASKS, ROWS).slice(0, 0)
     assert len(found) == 0
     assert samples.label_counts(found, ONE) == {"a": 0, "b": 0, "c": 0}
-    empty = samples.from_index(index.table([], index.schema(["x"], TASKS, {})), *shards("d"), ["x"], TASKS)
+    nothing, (stored, refs) = index.table([], index.schema(["x"], TASKS, {})), shards("d")
+    numbers = samples.shard_numbers(nothing.column("shard"), stored)
+    empty = samples.from_index(nothing, numbers, refs, ["x"], TASKS)
     assert empty.labels["many"].shape == (0, 3)
     assert isinstance(empty.keys, pa.StringArray)
 
@@ -104,7 +111,7 @@ def test_chunked_columns_are_whole() -> None:
         [index.table(ROWS[:1], schema), index.table(ROWS[1:3], schema), index.table(ROWS[3:], schema)]
     )
     stored, refs = shards("d")
-    found = samples.from_index(table, stored, refs, ["x"], TASKS)
+    found = samples.from_index(table, samples.shard_numbers(table.column("shard"), stored), refs, ["x"], TASKS)
     assert found.labels["many"].tolist() == [[1, 0, 1], [0, 0, 0], [-1, -1, -1], [0, 0, 1]]
     assert found.shard.tolist() == [1, 1, 1, 0]
     assert found.keys.to_pylist() == ["k0", "k1", "k2", "k3"]

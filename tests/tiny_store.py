@@ -72,6 +72,8 @@ def build(
     domain: str = "ECG",
     tasks: Sequence[m.Task] = TASKS,
     meta: Mapping[str, str] = META,
+    namespace: str = "",
+    access: m.Access = "open",
 ) -> m.Manifest:
     """Publish samples, which lie in order of their splits, as a dataset's current version."""
     given = sorted(samples() if content is None else content, key=lambda sample: m.SPLITS.index(sample.split))
@@ -92,14 +94,20 @@ def build(
         format=m.FORMAT,
         dataset=dataset,
         version=version,
-        card=m.Card(title=dataset, domain=domain, modalities=("ecg",), licence="CC0", access="open", unit="window"),
+        card=m.Card(title=dataset, domain=domain, modalities=("ecg",), licence="CC0", access=access, unit="window"),
         parts=tuple(_part(name, formats[name], given) for name in sorted(formats)),
         tasks=tuple(tasks),
         splits=tuple(_split(name, given, shards) for name in m.SPLITS if any(s.split == name for s in given)),
         shards=tuple(shards),
         index=(m.IndexFile(path=path, rows=len(given), bytes=len(table), sha256=_sha256(table)),),
         provenance=m.Provenance(
-            recipe=dataset, parameters={}, software="0", source="0" * 64, source_files=1, source_bytes=1
+            recipe=dataset,
+            parameters={},
+            software="0",
+            source="0" * 64,
+            source_files=1,
+            source_bytes=1,
+            namespace=namespace,
         ),
     )
     store.create(m.manifest_path(dataset, version), m.dumps(manifest))
