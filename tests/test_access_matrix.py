@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ import urllib3
 import guarded
 import tiny_store
 from guarded import KINDS
+from ropeway import manifest as m
 from ropeway.catalog import StoreCatalog
 from ropeway.stores import open_store
 from ropeway_server.app import create_app
@@ -365,10 +367,16 @@ def test_a_stricter_tier_of_the_current_version_holds_for_the_earlier_ones(tmp_p
 def test_a_version_that_may_not_be_read_is_told_in_the_words_of_one_that_is_not_there(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     strict = guarded.build(store, "free")
-    store.put(m.manifest_path("free", strict.version), m.dumps(replace(strict, card=replace(strict.card, access="restricted"))))
+    store.put(
+        m.manifest_path("free", strict.version),
+        m.dumps(replace(strict, card=replace(strict.card, access="restricted"))),
+    )
     guarded.build(store, "free", "f" * 12)
     with serving(str(tmp_path)) as url:
         here = World(url, tmp_path, {"nobody": None})
-        hidden, missing = (here.ask("nobody", "GET", f"/v1/datasets/free?version={version}") for version in (strict.version, "e" * 12))
+        hidden, missing = (
+            here.ask("nobody", "GET", f"/v1/datasets/free?version={version}") for version in (strict.version, "e" * 12)
+        )
         assert (hidden.status, missing.status) == (404, 404)
-        assert hidden.text.replace(strict.version, "e" * 12) == missing.text
+        told, words = (json.JSONDecoder().raw_decode(answer.text)[0]["detail"] for answer in (hidden, missing))
+        assert told.replace(strict.version, "e" * 12) == words

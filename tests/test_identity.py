@@ -63,6 +63,7 @@ def test_an_expired_token_holds_no_more(state: Database) -> None:
 
 def test_only_a_hash_of_a_token_is_kept(tmp_path: Path) -> None:
     text = make_token(f"sqlite:///{tmp_path / 's.db'}")
+    assert (tmp_path / "s.db").stat().st_mode & 0o077 == 0  # nor is it for others to read
     kept = b"".join(file.read_bytes() for file in tmp_path.glob("s.db*"))
     assert text.split("_")[1].encode() in kept  # the id
     assert text.split("_")[2].encode() not in kept

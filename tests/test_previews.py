@@ -73,7 +73,7 @@ def test_text_and_formats_that_nothing_shows() -> None:
         ("signal", ("lead", "time"), np.zeros((2, 0), np.int16)),
     ],
 )
-def test_arrays_of_all_shapes(kind: str, axes: tuple[str, ...], array: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_arrays_of_all_shapes(kind: str, axes: tuple[str, ...], array: np.ndarray) -> None:
     show = shown(part(kind, axes), "npy")
     assert show is not None
     content, media = show(npy(array))

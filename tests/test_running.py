@@ -126,7 +126,7 @@ def test_logs_are_json_without_what_was_asked_for(store: str, tmp_path: Path) ->
     environment = {**os.environ, "ROPEWAY_SERVE_LOG_LEVEL": "info"}
     with served(store, database(tmp_path), tmp_path / "log", environment=environment) as service:
         asked = {
-            "/v1/samples/d/k000007": 200, "/v1/stats?by=split&where=age%20%3D%2077": 200, "/secret-path": 404,
+            "/v1/samples/d/k000007": 200, "/v1/stats?by=split&where=age%20%3D%2077.0625": 200, "/secret-path": 404,
             f"/v1/objects/d/{packed.VERSION}/train-000000.tar?by=secret.mac": 403,
         }  # fmt: skip
         headers = {"Authorization": "Bearer rw_secret"}
@@ -143,7 +143,7 @@ def test_logs_are_json_without_what_was_asked_for(store: str, tmp_path: Path) ->
     assert set(lines[0]) >= {"time", "level", "id", "method", "ms", "bytes", "client"}
     datetime.fromisoformat(str(lines[0]["time"]))
     text = service.log.read_text()
-    assert not any(word in text for word in ("k000007", "77", "secret", "a\\tb"))
+    assert not any(word in text for word in ("k000007", "77.0625", "secret", "a\\tb"))
 
 
 def test_errors_are_logged_by_place_and_not_by_their_words() -> None:
@@ -176,8 +176,11 @@ def test_a_failure_tells_browsers_the_same_and_its_log_no_words(store: str, capl
         raise RuntimeError("Jane Roe")
 
     with TestClient(app, raise_server_exceptions=False) as client:
-        answer = client.get("/broken")
+        answer = client.get("/broken", headers={"X-Request-ID": "abcdef-0123"})
     assert (answer.status_code, answer.json()["title"]) == (500, "Internal Server Error")
+    assert answer.headers["x-request-id"] == "abcdef-0123"
+    (line,) = [json.loads(JsonLines().format(one)) for one in caplog.records if one.message == "answered"]
+    assert (line["level"], line["id"], line["status"]) == ("warning", "abcdef-0123", 500)
     assert all(answer.headers[name] == value for name, value in {**ALWAYS, **DEFAULTS}.items())
     (entry,) = [one for one in caplog.records if one.name == "ropeway_server.answers"]
     assert "Jane" not in JsonLines().format(entry)

@@ -12,7 +12,8 @@ import pytest
 
 import ropeway
 import tiny_store
-from ropeway.errors import ServiceError
+from ropeway.errors import RopewayError, ServiceError
+from ropeway.service import Service
 from ropeway.stores import open_store
 from ropeway_server import views as served_views
 from ropeway_server.database import Database
@@ -119,6 +120,10 @@ def test_a_shard_that_cannot_be_read_is_a_problem(service: str, store: Path, dam
         (store / SHARD).write_bytes(b"short")
     answer = call(service, f"/v1/objects/{SHARD}", Range="bytes=2048-4095")
     assert answer.status == (404 if damage == "gone" else 502)
+    assert len(answer.headers["x-request-id"]) == 16
+    if damage == "short":
+        with pytest.raises(RopewayError, match=r"\(request [0-9a-f]{16}\)"):
+            Service(service).fetch(f"/v1/objects/{SHARD}", "application/x-tar")
     assert str(store).encode() not in answer.body  # where the store is, is the operator's business
 
 

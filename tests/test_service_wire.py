@@ -139,6 +139,7 @@ HUGE = {"datasets": ["d"] * 200_000}
         ("GET", "{view}/columns?" + "&".join(["name=age"] * 300), None, 422),
         ("POST", "{view}/access", {"shards": [10**9]}, 422),
         ("POST", "{view}/access", {"shards": [-1]}, 422),
+        ("POST", "{view}/access", {"shardz": [0]}, 422),
         ("POST", "{view}/access", {"shards": ["x"]}, 422),
         ("GET", "/v1/stats?by=nope", None, 422),
         ("GET", "/v1/stats?by=%ff", None, 422),

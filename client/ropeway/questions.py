@@ -64,7 +64,7 @@ def as_qa(view: "View", task: str, *, media: Sequence[str] = (), seed: int | Non
         UsageError: the view has no such task or part.
     """
     asked = view.task(task)
-    kinds = {part.name: part.kind for part in view.info.parts}
+    kinds: dict[str, Kind] = {part.name: part.kind for part in view.info.parts}
     unknown = [name for name in media if name not in kinds]
     if unknown:
         raise UsageError(f"no part {unknown[0]!r} in this view; there is: {', '.join(kinds)}")

@@ -120,8 +120,14 @@ def _problem(answer: urllib3.BaseHTTPResponse, url: str) -> RopewayError:
     try:
         problem = msgspec.json.decode(answer.data, type=_Problem)
     except msgspec.MsgspecError:
-        return ServiceError(f"status {answer.status}", status=answer.status, url=url)
+        return ServiceError(f"status {answer.status}{_request(answer)}", status=answer.status, url=url)
     kind = getattr(errors, problem.type, None)
     if isinstance(kind, type) and issubclass(kind, RopewayError) and kind is not ServiceError:
-        return kind(problem.detail)
-    return ServiceError(problem.detail, status=answer.status, url=url)
+        return kind(problem.detail if answer.status < 500 else f"{problem.detail}{_request(answer)}")
+    return ServiceError(f"{problem.detail}{_request(answer)}", status=answer.status, url=url)
+
+
+def _request(answer: urllib3.BaseHTTPResponse) -> str:
+    """The id under which the service's log has a request."""
+    given = answer.headers.get("X-Request-ID", "")
+    return f" (request {given[:64]})" if given else ""

@@ -12,6 +12,7 @@ from ropeway import errors
 from ropeway.errors import RopewayError
 from ropeway.wire import MEDIA_TYPE as MSGPACK
 from ropeway_server.headers import ALWAYS, DEFAULTS
+from ropeway_server.logs import REQUEST_ID
 from ropeway_server.principals import NotIdentified
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,8 @@ def install(app: FastAPI) -> None:
     async def unexpected(request: Request, error: Exception) -> Response:
         log.error("%s %s failed", request.method, _route(request), exc_info=error)
         answered = problem(500, "the service failed; its log says more")
-        answered.headers.update({**ALWAYS, **DEFAULTS})  # this answer is made outside of all middleware
+        # This answer is made outside of all middleware.
+        answered.headers.update({**ALWAYS, **DEFAULTS, "X-Request-ID": request.scope.get(REQUEST_ID, "none")})
         return answered
 
     from fastapi.exceptions import RequestValidationError

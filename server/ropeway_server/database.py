@@ -1,8 +1,9 @@
 """The service's state, and which views it has answered. SQLite by default, PostgreSQL by URL."""
 
+import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 

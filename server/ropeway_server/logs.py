@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+REQUEST_ID = "ropeway.request_id"
+"""Where a request's scope has its id."""
 _FIELDS = "fields"
 """The attribute of a log entry that has further ones."""
 
@@ -57,17 +59,21 @@ def configure(level: str) -> None:
 
 
 class RequestLog:
-    """A line for each request, under an id that the answer has too; the request's own, if it looks like one."""
+    """A line for each request, under an id that the answer has too; the request's own, if it looks like one.
+
+    Requests that failed by the service's fault are told at the level `warning`, the others at `info`.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not log.isEnabledFor(logging.INFO):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        scope[REQUEST_ID] = request_id
         began, status, sent = perf_counter(), 500, 0
 
         async def observed(message: Message) -> None:
@@ -85,7 +91,7 @@ class RequestLog:
                 "id": request_id, "method": method_of(scope), "route": route_of(scope), "status": status, "bytes": sent,
                 "ms": round(1000 * (perf_counter() - began), 1), "client": (scope.get("client") or ("", 0))[0],
             }  # fmt: skip
-            log.info("answered", extra={_FIELDS: line})
+            log.log(logging.WARNING if status >= 500 else logging.INFO, "answered", extra={_FIELDS: line})
 
 
 def method_of(scope: Scope) -> str:

@@ -79,6 +79,8 @@ class Reader:
         try:
             found = self._service.catalog.manifest(dataset, version)
         except NotFound:
+            if version is None:
+                raise
             found = None
         if found is None or not self._reads(found):
             raise NotFound(f"no such version, or none that you may read: {version!r} (12 hex digits)", dataset=dataset)
@@ -300,5 +302,5 @@ class Reader:
 def no_view(view: str) -> NotFound:
     """What is told of a view that is not there, and of one that the asker may not know of."""
     if is_id(view):
-        return NotFound(f"no view {view}: ask for it with POST /v1/views first")
+        return NotFound(f"no view {view}, or none that you may read: ask for it with a query")
     return NotFound(f"no view named {view!r}: `ropeway view ls` lists those that you may read")

@@ -45,7 +45,7 @@ class SavedViews:
         with self._database.reading() as connection:
             made = connection.execute(sa.select(views.c.definition).where(views.c.id == view_id)).scalar()
         if made is None:
-            raise NotFound(f"no view {view_id}: ask for it with POST /v1/views first")
+            raise NotFound(f"no view {view_id}, or none that you may read: ask for it with a query")
         return definition.loads(msgspec.json.encode(made))
 
     def find(self, name: str) -> str:

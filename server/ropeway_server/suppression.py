@@ -1,8 +1,9 @@
 """Counts for those who may not read the samples: without small cells, and rounded. Pure.
 
 A cell of fewer than 11 subjects or samples is left out, as the US Centers for Medicare & Medicaid Services do (CMS cell
-size suppression policy: no cell from 1 to 10). What remains is rounded down to tens, so that two questions that differ
-by one person have the same answer; a bytes count would tell them apart and is not given.
+size suppression policy: no cell from 1 to 10). What remains is rounded down to tens, so that most questions that differ
+by one person have the same answer; a bytes count would tell them apart and is not given. It is no proof against
+somebody who asks many overlapping questions on purpose: give `count` to people, not to the world.
 """
 
 from collections.abc import Collection, Sequence

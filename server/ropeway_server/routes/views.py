@@ -1,12 +1,13 @@
 """Views: made by a query, read in pages, opened by URLs."""
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from time import time
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from fastapi import APIRouter, Body, Request, Response
 from fastapi import Query as QueryParameter
+from pydantic import ConfigDict
 
 from ropeway import definition
 from ropeway.definition import Definition
@@ -22,6 +23,23 @@ from ropeway_server.shard_urls import ShardUrls, wanted
 
 router = APIRouter(prefix="/v1/views", tags=["views"])
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which URLs are wanted.
+
+    Attributes:
+        shards: numbers of shards; null for all that hold samples of the view.
+        proxied: for networks that reach only this service.
+    """
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")  # a misspelt `shards` would give URLs of all
+
+    shards: list[int] | None = None
+    proxied: bool = False
+
+
+ALL = Wanted()
 Number = QueryParameter(ge=0, le=1 << 31, description="Pages are counted from 0.")
 
 
@@ -128,14 +146,13 @@ def access(
     request: Request,
     reader: ReaderDep,
     service: ServiceDep,
-    shards: Annotated[list[int] | None, Body(description="Shard numbers; all by default.")] = None,
-    proxied: Annotated[bool, Body(description="For networks that reach only this service.")] = False,
+    asked: Annotated[Wanted, Body()] = ALL,
 ) -> Response:
     """URLs that can be read by range for so many `seconds`, until `expires` (Unix time); ask again for new ones."""
     served, seconds = reader.opened(view_id, None), service.settings.access_seconds
-    numbers = wanted(served, shards)
+    numbers = wanted(served, asked.shards)
     base = str(request.base_url).rstrip("/")
-    makes = ShardUrls(service.store, service.signatures, seconds, base, proxied)
+    makes = ShardUrls(service.store, service.signatures, seconds, base, asked.proxied)
     urls = {str(number): makes.of(served.shards[number], reader.rights.lasting(), view_id) for number in numbers}
     reader.tell_shards("urls given", [served.shards[number] for number in numbers], view_id)
     given = schemas.Access(urls=urls, expires=int(time()) + seconds, seconds=seconds)
