@@ -1,6 +1,7 @@
 """What every test may use: a real S3, a real PostgreSQL, and the promise that nothing is left running."""
 
 import itertools
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,10 @@ _KEPT: set[psutil.Process] = set()
 """Children that the session keeps on purpose."""
 _PYTHONS_OWN = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 """Helpers that Python starts at their first use and ends with the process."""
+
+# A shell's background jobs ignore interrupts, and the programs under test would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
