@@ -39,6 +39,7 @@ def main(store: str, checkpoint: Path, stop: int | None) -> None:
                 save(checkpoint, model, optimizer, loader)
                 dist.destroy_process_group()
                 return
+    dist.barrier()  # no rank leaves while another still talks to it
     dist.destroy_process_group()
 
 
