@@ -34,6 +34,7 @@ def main() -> None:
             rate = int(seen) / (perf_counter() - began)
             told = f"{int(seen)} of {view.samples} samples on {dist.get_world_size()} ranks, {rate:.0f}/s"
             print(f"epoch {epoch}: {told}")  # noqa: T201
+    dist.barrier()  # a rank that leaves while others still talk to it can abort them
     dist.destroy_process_group()
 
 

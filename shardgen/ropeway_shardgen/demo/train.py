@@ -94,6 +94,7 @@ def train(plan: TrainPlan) -> None:
             "samples": stats.samples, "elapsed": stats.elapsed, "data_wait": stats.data_wait,
         })
     )  # fmt: skip
+    dist.barrier()  # a rank that leaves while others still talk to it can abort them
     dist.destroy_process_group()
 
 
