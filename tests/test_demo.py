@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ropeway_shardgen.demo import job
 from ropeway_shardgen.demo.proof import prove
+from ropeway_shardgen.demo.train import TrainPlan
 
 FIELDS = {
     "datasets", "samples", "shards", "delivered", "expected", "duplicates", "missing", "loss_first", "loss_last",
@@ -21,9 +23,8 @@ def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.xdist_group("demo")
-@pytest.mark.parametrize("store", ["directory", "s3"])
-def test_the_main_job(store: str) -> None:
-    done = demo("--store", store, "--json")
+def test_the_main_job_on_s3() -> None:
+    done = demo("--store", "s3", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found.keys() >= FIELDS
@@ -49,6 +50,14 @@ def test_what_is_kept_can_be_explored_with_the_commands_it_prints(tmp_path: Path
     again = demo("--keep", str(tmp_path / "kept"))
     assert again.returncode == 1
     assert "is not empty" in again.stderr
+
+
+def test_a_training_that_fails_says_why(tmp_path: Path) -> None:
+    plan = TrainPlan(service=str(tmp_path / "absent"), task="a", part="b", where="c > 0", folder=str(tmp_path))
+    assert job.start(plan, 1) != 0
+    told = job.why_failed(plan)
+    assert told.startswith("rank 0 ended with 1")
+    assert "NotFound: no such folder" in told  # the rank's own words, not only that torchrun has ended
 
 
 def log(path: Path, *steps: tuple[int, int, list[str]]) -> Path:

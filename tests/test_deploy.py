@@ -14,12 +14,15 @@ import boto3
 import kubernetes_validate
 import promql_parser
 import pytest
+import typer
 import urllib3
 import yaml
 from botocore.exceptions import ClientError
+from distributed.cli import dask_scheduler, dask_worker
 
 import packed
 import ropeway
+from ropeway.cli import make_app
 from ropeway.errors import AccessDenied
 from ropeway.manifest import latest_path
 from ropeway.stores import open_store
@@ -44,6 +47,11 @@ def compose() -> dict[str, Any]:
 
 def kubernetes(kind: str) -> list[dict[str, Any]]:
     return [one for file in MANIFESTS for one in documents(file) if one["kind"] == kind]
+
+
+def named(kind: str, name: str) -> dict[str, Any]:
+    (found,) = (one for one in kubernetes(kind) if one["metadata"]["name"] == name)
+    return found
 
 
 def run(*command: object) -> "subprocess.CompletedProcess[str]":
@@ -129,29 +137,60 @@ def test_kubernetes_settings_are_ones(tmp_path: Path) -> None:
 
 
 def test_kubernetes_objects_fit_together() -> None:
-    (deployment,), (job,) = kubernetes("Deployment"), kubernetes("Job")
+    deployment, job = named("Deployment", "ropeway-service"), named("Job", "train")
+    policy = named("NetworkPolicy", "ropeway-service")["spec"]
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     for selector in (
         deployment["spec"]["selector"]["matchLabels"],
-        kubernetes("NetworkPolicy")[0]["spec"]["podSelector"]["matchLabels"],
+        policy["podSelector"]["matchLabels"],
         kubernetes("PodDisruptionBudget")[0]["spec"]["selector"]["matchLabels"],
-        next(one for one in kubernetes("Service") if one["metadata"]["name"] == "ropeway")["spec"]["selector"],
+        named("Service", "ropeway")["spec"]["selector"],
     ):
         assert selector.items() <= labels.items()
     scaled = kubernetes("HorizontalPodAutoscaler")[0]["spec"]["scaleTargetRef"]
     assert (scaled["kind"], scaled["name"]) == ("Deployment", deployment["metadata"]["name"])
-    allowed = kubernetes("NetworkPolicy")[0]["spec"]["ingress"][0]["from"][0]["podSelector"]["matchLabels"]
+    allowed = policy["ingress"][0]["from"][0]["podSelector"]["matchLabels"]
     assert allowed.items() <= job["spec"]["template"]["metadata"]["labels"].items()
     nodes = job["spec"]["completions"]
     assert job["spec"]["parallelism"] == nodes
     arguments = job["spec"]["template"]["spec"]["containers"][0]["args"]
     assert f"--nnodes={nodes}" in arguments
     assert f"--rdzv-endpoint=train-0.{job['spec']['template']['spec']['subdomain']}:29500" in arguments
-    for pod in (deployment["spec"]["template"]["spec"], job["spec"]["template"]["spec"]):
+
+
+def test_kubernetes_pods_have_no_rights_they_need_not() -> None:
+    for one in [*kubernetes("Deployment"), *kubernetes("Job")]:
+        pod = one["spec"]["template"]["spec"]
         assert pod["securityContext"]["runAsNonRoot"]
+        assert not pod["automountServiceAccountToken"]
         for container in pod["containers"]:
             assert container["securityContext"]["readOnlyRootFilesystem"]
             assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_packing_on_kubernetes_fits_together() -> None:
+    """The scheduler that job and workers name is there, only they reach it, and the commands have these options."""
+    parts = [named("Deployment", "pack-scheduler"), named("Deployment", "pack-worker"), named("Job", "pack")]
+    labels = [one["spec"]["template"]["metadata"]["labels"] for one in parts]
+    stranger = named("Job", "train")["spec"]["template"]["metadata"]["labels"]
+    policy = named("NetworkPolicy", "ropeway-pack")["spec"]
+    for selector in (policy["podSelector"], policy["ingress"][0]["from"][0]["podSelector"]):
+        fitting = [selector["matchLabels"].items() <= label.items() for label in (*labels, stranger)]
+        assert fitting == [True, True, True, False]
+    assert named("Service", "pack-scheduler")["spec"]["selector"].items() <= labels[0].items()
+    scheduler, worker, packer = (one["spec"]["template"]["spec"]["containers"][0] for one in parts)
+    assert "tcp://pack-scheduler:8786" in worker["command"]
+    assert "--scheduler=tcp://pack-scheduler:8786" in packer["args"]
+    ropeway_pack = typer.main.get_command(make_app()).commands["pack"]  # type: ignore[attr-defined]
+    for words, command in (
+        (scheduler["command"], dask_scheduler.main),
+        (worker["command"], dask_worker.main),
+        (packer["args"], ropeway_pack),
+    ):
+        there = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+        assert {word.partition("=")[0] for word in words if word.startswith("--")} <= there
+    seen = [{mount["mountPath"] for mount in container["volumeMounts"]} for container in (worker, packer)]
+    assert seen[0] == seen[1] == {"/raw", "/tmp"}
 
 
 @pytest.fixture(scope="module")

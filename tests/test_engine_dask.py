@@ -51,9 +51,16 @@ def contents(store: LocalStore) -> dict[str, str]:
     return {stat.path: hashlib.sha256(store.read(stat.path)).hexdigest() for stat in store.objects()}
 
 
-def test_killed_drivers_and_workers(three: Sequence[Host], raw: Path, local: dict[str, str], tmp_path: Path) -> None:
+def test_packers_at_once_and_killed_ones_and_workers(
+    three: Sequence[Host], raw: Path, local: dict[str, str], tmp_path: Path
+) -> None:
     first, *others = three
     with processes(tmp_path, [scheduler(first), *(worker(host, first) for host in others)]) as (_, _, doomed):
+        store = LocalStore(tmp_path / "at-once")
+        both = [Pack(host, first, raw, store) for host in (first, others[0])]
+        assert len({packed.answer()["version"] for packed in both}) == 1
+        assert contents(store) == local
+
         store = LocalStore(tmp_path / "driver-killed")
         left = Pack(first, first, raw, store)
         left.wait_for(shards=3)
@@ -69,15 +76,6 @@ def test_killed_drivers_and_workers(three: Sequence[Host], raw: Path, local: dic
         doomed.kill()
         assert going.answer()["published"]
         assert contents(store) == local
-
-
-def test_two_packers_at_once(three: Sequence[Host], raw: Path, local: dict[str, str], tmp_path: Path) -> None:
-    first, *others = three
-    store = LocalStore(tmp_path / "store")
-    with processes(tmp_path, [scheduler(first), *(worker(host, first) for host in others)]):
-        both = [Pack(host, first, raw, store) for host in (first, others[0])]
-        assert len({packed.answer()["version"] for packed in both}) == 1
-    assert contents(store) == local
 
 
 def test_a_killed_scheduler(three: Sequence[Host], raw: Path, local: dict[str, str], tmp_path: Path) -> None:

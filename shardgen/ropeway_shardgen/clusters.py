@@ -10,6 +10,22 @@ TOML file:
     cores = 1
     memory = "4GiB"
     walltime = "08:00:00"
+
+Over SSH the first host named runs the scheduler, the others a worker each (or more: `n_workers`), by this Python:
+
+    kind = "ssh"
+    [options]                    # of distributed.SSHCluster
+    hosts = ["node1", "node1", "node2"]
+    worker_options = { n_workers = 4 }
+    connect_options = { username = "packer", client_keys = ["/home/packer/.ssh/id_ed25519"] }    # of asyncssh.connect
+
+On Kubernetes the Dask operator must be installed, and the image is one with `ropeway[shardgen,dask]`:
+
+    kind = "kubernetes"
+    workers = 16
+    [options]                    # of dask_kubernetes.operator.KubeCluster
+    image = "ropeway-packer:0.1.0"
+    resources = { limits = { memory = "8Gi" } }
 """
 
 import math
@@ -18,12 +34,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
 from ropeway.decoders.libraries import require
 from ropeway.errors import RopewayError, UsageError
+from ropeway_shardgen.launching import Launch, launched_cluster
 
 DaskClient: TypeAlias = Any
 """A `distributed.Client`. Its own types say coroutine for most of what it gives."""
@@ -33,18 +50,6 @@ _ANSWER = 10
 
 _PATIENCE = 60
 """Seconds to wait for a worker of a cluster that runs already; those of a batch system may queue for days."""
-
-Kind: TypeAlias = Literal["slurm", "pbs", "lsf", "sge", "kubernetes", "ssh"]
-
-_LAUNCHERS = {
-    "slurm": ("dask_jobqueue", "SLURMCluster"),
-    "pbs": ("dask_jobqueue", "PBSCluster"),
-    "lsf": ("dask_jobqueue", "LSFCluster"),
-    "sge": ("dask_jobqueue", "SGECluster"),
-    "kubernetes": ("dask_kubernetes.operator", "KubeCluster"),
-    "ssh": ("distributed", "SSHCluster"),
-}
-"""Kind → module and class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +63,6 @@ class Cluster:
 
     connected: Callable[[], AbstractContextManager[DaskClient]]
     patience: float
-
-
-class Launch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A cluster file."""
-
-    kind: Kind
-    workers: int = 0
-    """How many are asked for; not for SSH, where every host named has one."""
-    options: dict[str, Any] = {}
 
 
 def running(scheduler: str) -> Cluster:
@@ -109,18 +105,14 @@ def launched(file: Path) -> Cluster:
         UsageError: the file cannot be read, or does not say how.
     """
     launch = _read(file)
-    module, name = _LAUNCHERS[launch.kind]
 
     @contextmanager
     def connected() -> Iterator[DaskClient]:
-        launcher = getattr(require(module, "dask"), name)
         with ExitStack() as stack:
             try:
-                cluster = stack.enter_context(launcher(**launch.options))
-                if launch.kind != "ssh":
-                    cluster.scale(launch.workers)
-            except (TypeError, ValueError, OSError, RuntimeError) as error:
-                raise UsageError(f"{file}: {name} cannot be launched: {error}") from error
+                cluster = stack.enter_context(launched_cluster(launch))
+            except RopewayError as error:
+                raise type(error)(f"cluster file {file}: {error}") from error
             client = stack.enter_context(_client(cluster))
             _wait_for_a_worker(client, None)
             yield client

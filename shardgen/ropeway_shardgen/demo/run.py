@@ -1,7 +1,6 @@
 """The demo's steps, each done with what a user would use."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -13,7 +12,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import msgspec
 import numpy as np
 
 import ropeway
@@ -23,6 +21,7 @@ from ropeway.manifest import Manifest
 from ropeway.stores import open_store
 from ropeway.verify import verify
 from ropeway_shardgen import raw_samples, recipe
+from ropeway_shardgen.demo import job
 from ropeway_shardgen.demo.proof import Verdict, prove
 from ropeway_shardgen.demo.train import TrainPlan
 from ropeway_shardgen.pack import pack
@@ -185,33 +184,19 @@ class Demo:
     def _train(self, plan: TrainPlan) -> tuple[int, int]:
         """Two starts of the job; returns where the second one resumed."""
         first, second = WORLDS
-        if self._launch(replace(plan, die_at=DIE_AT), first) == 0:
-            raise RopewayError(f"the first start of the training should have died; see {self._work}")
+        doomed, resumed = replace(plan, die_at=DIE_AT), replace(plan, attempt=1)
+        if job.start(doomed, first) == 0 or not plan.checkpoint.exists():
+            raise RopewayError(f"the first start of the training should have been killed: {job.why_failed(doomed)}")
         with np.load(plan.checkpoint, allow_pickle=False) as saved:
             state = json.loads(str(saved["__loader__"]))
         self.say(
             f"trained on {first} processes; rank {first - 1} was killed in epoch {DIE_AT[0]}, step {DIE_AT[1]}; "
             f"checkpoint at epoch {state['epoch']}, position {state['position']}"
         )
-        if (status := self._launch(replace(plan, attempt=1), second)) != 0:
-            raise RopewayError(
-                f"the resumed training failed (status {status}): {_last_line(self._work / 'train-1.log')}"
-            )
+        if (status := job.start(resumed, second)) != 0:
+            raise RopewayError(f"the resumed training failed (status {status}): {job.why_failed(resumed)}")
         self.say(f"resumed on {second} processes and finished epoch {plan.epochs - 1}")
         return state["epoch"], state["position"]
-
-    def _launch(self, plan: TrainPlan, processes: int) -> int:
-        """Run the job under torchrun; its exit status."""
-        place = self._work / f"plan-{plan.attempt}.json"
-        place.write_bytes(msgspec.json.encode(plan))
-        command = [
-            *(sys.executable, "-m", "torch.distributed.run", "--nnodes", "1", "--nproc-per-node", str(processes)),
-            *("--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"),
-            *("-m", "ropeway_shardgen.demo.train", str(place)),
-        ]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-        with (self._work / f"train-{plan.attempt}.log").open("w") as log:
-            return subprocess.run(command, stdout=log, stderr=log, env=environment, check=False).returncode
 
     def _logs(self, attempt: int) -> list[Path]:
         return sorted(self._work.glob(f"keys-{attempt}-*.jsonl"))
