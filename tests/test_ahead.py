@@ -1,5 +1,7 @@
 """Work done ahead by a thread: order, bounds, errors, and an end without leftovers."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from itertools import count
@@ -79,3 +81,24 @@ def test_leaving_ends_the_thread_and_closes_the_source() -> None:
     items.close()  # type: ignore[attr-defined]
     assert closed.is_set()
     assert threading.active_count() == before
+
+
+FAILING = """
+import torch
+from ropeway.ahead import ahead
+
+def batches():
+    while True:
+        yield [torch.rand(300_000).sort().values]
+
+items = ahead(batches, lambda _: 1, 1 << 40)
+next(items)
+raise ValueError("in the middle of an epoch")
+"""
+
+
+def test_a_program_that_fails_in_the_middle_ends_with_its_own_error() -> None:
+    """Not by an abort of a thread that is in torch as the interpreter goes."""
+    done = subprocess.run([sys.executable, "-c", FAILING], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.splitlines()[-1] == "ValueError: in the middle of an epoch"

@@ -1,5 +1,6 @@
 """Work done ahead by a thread, as far as memory allows."""
 
+import atexit
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -35,12 +36,20 @@ def ahead(source: Callable[[], Iterator[list[T]]], size: Callable[[T], int], lim
             items.close()  # type: ignore[attr-defined]
 
     worker = threading.Thread(target=work, name="ropeway-loader", daemon=True)
+
+    def leave() -> None:
+        ready.leave()
+        worker.join()
+
+    # Where the program ends in the middle of an epoch, by an error that keeps this generator alive. A thread that is in
+    # torch when the interpreter is taken down aborts the process: "terminate called without an active exception".
+    atexit.register(leave)
     worker.start()
     try:
         yield from ready
     finally:
-        ready.leave()
-        worker.join()
+        atexit.unregister(leave)
+        leave()
 
 
 class _Ready(Generic[T]):
