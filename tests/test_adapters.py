@@ -132,9 +132,9 @@ def test_one_image_in_all_transfer_syntaxes_is_one_array(syntax: str) -> None:
 
 
 def test_colour_and_frames() -> None:
-    palette = read("dicom", DICOM / "examples_palette.dcm", allow_burned_in=True)
+    palette = read("dicom", DICOM / "examples_palette.dcm", burned_in="allow")
     assert (palette.shape, palette.axes) == ((350, 800, 3), ("height", "width", "channel"))
-    clip = read("dicom", DICOM / "examples_ybr_color.dcm", allow_burned_in=True)
+    clip = read("dicom", DICOM / "examples_ybr_color.dcm", burned_in="allow")
     assert (clip.shape, clip.axes) == ((30, 240, 320, 3), ("frame", "height", "width", "channel"))
     assert values(clip)[..., 0].std() > 10
 

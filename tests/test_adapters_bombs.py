@@ -5,14 +5,18 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pydicom
 import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from adapter_reading import read, rows
+from raw_signals import edf
 from raw_trees import raw_trees
 from raw_volumes import ct_slice, metaimage, nifti
 from ropeway_shardgen.adapters import ogb_graph
+from ropeway_shardgen.adapters.opened import close_all
 from ropeway_shardgen.formats import bounded, dicom_file, nifti_blank
 
 VOXELS = np.zeros((4, 4, 4), np.int16)
@@ -66,6 +70,79 @@ def test_cells_of_more_genes_than_can_be(tmp_path: Path) -> None:
         file.create_group("var").create_dataset("_index", (1 << 33,), "S4", chunks=(1 << 20,))
     with pytest.raises(ValueError, match="an array of 34,359,738,368 bytes"):
         read("h5ad", path, {"row": 0})
+
+
+@pytest.mark.parametrize(
+    ("place", "said", "plain", "gapped"),
+    [
+        (236, "99999999", "Filesize", "cut short: 99999999 records of 1 s, 2368 of 79999999968 bytes"),
+        (244, "0       ", "records of 0 s", "cut short: 2 records of 0 s"),
+        (244, "nan     ", "Duration", "cut short: 2 records of nan s"),
+        (252, "9999", "number of signals", "cut short: a header of 9999 signals in 2368 bytes"),
+        (688, "99999999", "Sample in Datarecord", "cut short: 2 records of 1 s, 2368 of 400001564 bytes"),
+        (688, "-1      ", "Sample in Datarecord", "a signal without values"),
+    ],
+)
+def test_headers_of_recordings_that_say_too_much(
+    place: int, said: str, plain: str, gapped: str, tmp_path: Path
+) -> None:
+    for path, reserved, problem in ((tmp_path / "x.edf", "", plain), (tmp_path / "y.edf", "EDF+D", gapped)):
+        edf(path, {"C3": np.zeros(400, "<i2"), "C4": np.zeros(400, "<i2")}, reserved=reserved)
+        content = bytearray(path.read_bytes())
+        content[place : place + len(said)] = said.encode()
+        path.write_bytes(content)
+        with pytest.raises((ValueError, OSError), match=problem):
+            rows("edf", path, seconds=1.0)
+
+
+def test_windows_of_recordings_that_are_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded, "LARGEST_ARRAY", 1000)
+    edf(tmp_path / "x.edf", {"C3": np.zeros(400, "<i2")})
+    with pytest.raises(ValueError, match="an array of 1,600 bytes: more than the 1,000"):
+        read("edf", tmp_path / "x.edf", {"first": 0}, seconds=2.0)
+
+
+def test_signals_in_texts_that_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text("a b\n1 2\n")
+    with path.open("r+b") as file:
+        file.truncate(1 << 25)  # zero bytes up to there, which take no room on the disk
+    with pytest.raises(ValueError, match="a line is longer than 16,777,216 characters"):
+        read("text-signal", path, channels=["a"])
+    monkeypatch.setattr(bounded, "LARGEST_ARRAY", 1 << 20)
+    with pytest.raises(ValueError, match="a text of 33,554,432 bytes: more than the 262,144"):
+        read("text-signal", path, channels=["a"])
+
+
+def test_row_groups_that_unpack_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.parquet"
+    words = [bytes(1 << 16) + number.to_bytes(2) for number in range(64)]
+    pq.write_table(pa.table({"id": words}), path, compression="zstd", row_group_size=16)
+    assert path.stat().st_size < 1 << 16
+    assert len(rows("columns", path)) == 64
+    monkeypatch.setattr(bounded, "LARGEST_ARRAY", 1 << 21)
+    bounded.check_groups(pq.read_metadata(path))  # each of the four by itself is not too large
+    close_all()
+    with pytest.raises(ValueError, match=r"it says that 4,\d+,\d+ bytes are read at once: more than the 2,097,152"):
+        rows("columns", path)
+    monkeypatch.setattr(bounded, "LARGEST_ARRAY", 1 << 20)
+    with pytest.raises(ValueError, match=r"it says that 1,\d+,\d+ bytes are read at once: more than the 1,048,576"):
+        bounded.check_groups(pq.read_metadata(path))
+
+
+def test_a_value_that_all_rows_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the file says of its size is that of one value; read at once, the rows would take four hundred times it."""
+    path = tmp_path / "x.parquet"
+    word = "a" * (1 << 18)
+    pq.write_table(pa.table({"id": [word] * 400, "n": range(400)}), path)
+    monkeypatch.setattr(bounded, "LARGEST_ARRAY", 1 << 22)
+    bounded.check_groups(pq.read_metadata(path), together=True)
+    with pq.ParquetFile(path) as file:
+        sizes = [(batch.num_rows, batch.nbytes) for batch in bounded.batches(file)]
+    assert sum(rows for rows, _ in sizes) == 400
+    assert max(size for _, size in sizes) <= bounded.LARGEST_ARRAY
+    with pytest.raises(ValueError, match=r"an array of \d,\d+,\d+ bytes: more than the 4,194,304"):
+        rows("columns", path)
 
 
 def deflated(path: Path, size: int) -> Path:

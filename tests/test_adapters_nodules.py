@@ -142,5 +142,5 @@ def test_slices_that_may_show_text_are_refused(tmp_path: Path) -> None:
     found, told = configured("dicom-series", {})
     with pytest.raises(SampleError, match="text may be burned into the pixels"):
         found.read(folder, {}, told)
-    found, told = configured("dicom-series", {"allow_burned_in": True})
+    found, told = configured("dicom-series", {"burned_in": "allow"})
     assert found.read(folder, {}, told).shape == (6, 3, 4)

@@ -17,6 +17,7 @@ from pydicom.sequence import Sequence
 from typer.testing import CliRunner
 
 import contents
+from originals import KEY, findings
 from ropeway.catalog import StoreCatalog
 from ropeway.cli import make_app
 from ropeway.decode import DECODERS
@@ -24,7 +25,6 @@ from ropeway.errors import UsageError
 from ropeway.manifest import Manifest
 from ropeway.privacy import lint
 from ropeway.privacy_rules import Identifiers
-from ropeway.privacy_texts import texts
 from ropeway.stored import stored_samples
 from ropeway.stores import Store, open_store
 from ropeway.verify import verify
@@ -41,7 +41,6 @@ from shardgen_raw import recipe as tiny_recipe
 
 DATA = Path(pydicom.data.__file__).parent
 FILES = DATA / "test_files"
-KEY = bytes(range(32))
 KINDS: Any = nibabel
 IMAGES = [
     "CT_small.dcm", "MR_small.dcm", "MR_small_RLE.dcm", "MR_small_bigendian.dcm", "MR_small_implicit.dcm",
@@ -60,19 +59,6 @@ def pixels(dataset: Dataset) -> Any:
     from pydicom.pixels.utils import pixel_array
 
     return pixel_array(dataset)
-
-
-def findings(form: str, content: bytes, *names: str) -> list[str]:
-    """What the privacy check, which knows nothing of the allow-list, finds in a file."""
-    from ropeway.privacy_rules import shapes
-
-    listed = Identifiers(name for name in names if sum(map(str.isalnum, name)) > 3)
-    found = []
-    for words in texts(form, memoryview(content)):
-        hits = [words.rule] if words.rule else [hit.rule for hit in shapes(words.text)]
-        hits += [hit.rule for hit in listed.found(words.text)]
-        found += [f"{words.place}: {hit}" for hit in hits]
-    return found
 
 
 @pytest.mark.parametrize("name", [name for name in IMAGES if (FILES / name).exists()])
@@ -237,10 +223,10 @@ def test_signs_of_text_in_the_pixels(header: dict[str, Any], says: str | None) -
         setattr(dataset, name, value)
     found = dicom_burned_in.sign(dataset)
     assert found is None if says is None else says in (found or "")
-    dicom_burned_in.check(dataset, allowed=True)
+    dicom_burned_in.check(dataset, "allow")
     if says:
-        with pytest.raises(SampleError, match="allow_burned_in = true") as caught:
-            dicom_burned_in.check(dataset, allowed=False)
+        with pytest.raises(SampleError, match="burned_in = 'allow'") as caught:
+            dicom_burned_in.check(dataset, "refuse")
         assert caught.value.reason == "burned-in text"
 
 
@@ -260,12 +246,20 @@ def test_edf_files_are_blanked(tmp_path: Path, kind: int) -> None:
     content[8:88] = b"PLANTED F 02-MAY-1951 Petra".ljust(80)
     content[88:168] = b"Startdate 02-MAR-2002 PLANTED Otto X".ljust(80)
     content[168:184] = b"02.03.0204.05.06"
+    content[197:236] = b"PLANTED".ljust(39)
+    number = int(content[252:256])
+    second = 256 + 136 * number + 80  # the second signal's filter
+    fields = {256 + before * number: b"PLANTED" for before in (16, 136, 224)} | {second: b"HP:0.1Hz LP:75Hz"}
+    for at, words in fields.items():
+        content[at : at + len(words)] = words
+    content += b"PLANTED"
     path = tmp_path / "PLANTED.edf"
     path.write_bytes(content)
     found = edf_blank.kept(path, KEY)
     assert found.format == ("bdf" if kind == pyedflib.FILETYPE_BDFPLUS else "edf")
     assert b"PLANTED" not in found.content
     assert b"MAY" not in found.content
+    assert b"HP:0.1Hz LP:75Hz" in found.content
     np.testing.assert_array_equal(contents.edf_values(found.content), contents.edf_values(bytes(content)))
     decode: Any = DECODERS[found.format].decode
     np.testing.assert_array_equal(decode(memoryview(found.content)), decode(memoryview(bytes(content))))
@@ -283,7 +277,10 @@ def test_nifti_files_are_blanked(tmp_path: Path, kind: Any, packed: bool) -> Non
     image.header["descrip"], image.header["aux_file"] = "planted scan", "planted.txt"
     image.header["intent_name"] = "planted"
     image.header.extensions.append(KINDS.nifti1.Nifti1Extension("comment", b"planted note"))
-    content = bytes(image.to_bytes())
+    content = bytearray(image.to_bytes()) + b"planted behind the voxels"
+    nifti_2 = kind is nibabel.Nifti2Image
+    for place in (525,) if nifti_2 else (30, 140):  # fields that nobody uses any more
+        content[place : place + 7] = b"planted"
     path = tmp_path / f"planted.nii{'.gz' if packed else ''}"
     if packed:
         with gzip.GzipFile(path, "wb", mtime=1.0) as file:
@@ -294,6 +291,7 @@ def test_nifti_files_are_blanked(tmp_path: Path, kind: Any, packed: bool) -> Non
     plain = gzip.decompress(found.content) if packed else found.content
     assert found.format == ("nii.gz" if packed else "nii")
     assert b"planted" not in found.content + plain
+    assert len(plain) == len(content) - len(b"planted behind the voxels")
     again = kind.from_bytes(plain)
     np.testing.assert_array_equal(np.asarray(again.dataobj), voxels)
     np.testing.assert_array_equal(again.affine, image.affine)

@@ -130,8 +130,8 @@ def _shard(path: str, few: Iterable[Sample]) -> tuple[bytes, list[Row]]:
 
 
 def _part(name: str, form: str, given: Sequence[Sample]) -> m.Part:
-    kind: m.Kind = "text" if form == "txt" else "signal"
-    return m.Part(name=name, kind=kind, format=form, samples=sum(name in sample.parts for sample in given))
+    kinds: Mapping[str, m.Kind] = {"txt": "text", "png": "image"}
+    return m.Part(name=name, kind=kinds.get(form, "signal"), format=form, samples=sum(name in sample.parts for sample in given))
 
 
 def _split(name: SplitName, given: Sequence[Sample], shards: Sequence[m.Shard]) -> m.Split:

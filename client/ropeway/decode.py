@@ -10,6 +10,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, BinaryIO, TypeAlias
 
+from ropeway.content import RAW
 from ropeway.decoders.arrays import decode_npy, decode_npy_into, decode_npz
 from ropeway.decoders.dicom import decode_dicom
 from ropeway.decoders.edf import decode_edf
@@ -86,10 +87,12 @@ DECODERS: Mapping[str, Decoder] = MappingProxyType(
 def find(part: str, form: str, own: Mapping[str, Decoder | Decode]) -> Decoder:
     """The decoder of a part: the caller's own by part name or format, else the built-in one.
 
+    Originals that are kept beside parts (`<part>_raw`) come as their bytes where nothing decodes them.
+
     Raises:
         UsageError: there is none; the message says how to give one.
     """
-    found = own.get(part) or own.get(form) or DECODERS.get(form)
+    found = own.get(part) or own.get(form) or DECODERS.get(form) or (as_bytes if part.endswith(RAW) else None)
     if found is None:
         raise UsageError(f"no decoder for part {part!r} of format {form!r}: give one with decoders={{{form!r}: …}}, "
                          "or ropeway.decode.as_bytes for its bytes")  # fmt: skip

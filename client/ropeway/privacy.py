@@ -1,24 +1,26 @@
-"""Looks in a packed dataset for what may name a person: keys, metadata, and all text inside its parts.
+"""Looks in a packed dataset for what may name a person: keys, metadata, all text inside its parts, and in its pictures.
 
 Findings say where, and never what: the words found are only shown as their shape. Shards are read one by one and
 samples one by one, so memory is that of a sample and of the index.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ropeway import manifest as manifests
+from ropeway.decode import DECODERS
 from ropeway.indexed import load_index
 from ropeway.keys import unescape_key
-from ropeway.manifest import Manifest
+from ropeway.manifest import Kind, Manifest
+from ropeway.privacy_pixels import KINDS, RULE, TextReader
 from ropeway.privacy_rules import NAME, Hit, Identifiers, masked, shapes
 from ropeway.privacy_texts import texts
 from ropeway.privacy_words import Words
-from ropeway.stored import Advance, StoredSample, stored_samples
+from ropeway.stored import Advance, StoredPart, StoredSample, stored_samples
 from ropeway.stores import Store
 
 MOST = 100
@@ -61,9 +63,8 @@ class PrivacyReport:
     findings: tuple[Finding, ...]
 
 
-def lint(
-    store: Store, manifest: Manifest, identifiers: Identifiers, advance: Advance = lambda _: None
-) -> PrivacyReport:
+def lint(store: Store, manifest: Manifest, identifiers: Identifiers, advance: Advance = lambda _: None, *,
+         reader: TextReader | None = None) -> PrivacyReport:  # fmt: skip
     """Read a dataset version through.
 
     Args:
@@ -71,12 +72,14 @@ def lint(
         manifest: the version.
         identifiers: names and ids that must not be in it.
         advance: told the bytes of each piece read, for a progress bar.
+        reader: also reads the text that stands in pictures; any of it is a finding.
 
     Raises:
         StoreError: the store can't be read.
         FormatError: a shard or the index is damaged.
         UsageError: a library that reads one of its formats is not installed.
     """
+    kinds = {part.name: part.kind for part in manifest.parts}
     rows = load_index(store, manifest)
     found = _Findings(manifest.dataset, identifiers)
     found.planted("manifest", manifests.dumps(manifest).decode())
@@ -85,6 +88,8 @@ def lint(
     for shard in manifest.shards:
         for sample in stored_samples(store, manifest, shard, advance):
             _sample(sample, shard.path, found)
+            if reader is not None:
+                _pictures(sample, shard.path, kinds, reader, found)
     counts = dict(sorted(found.counts.items()))
     return PrivacyReport(manifest.dataset, manifest.version, manifest.samples, counts, tuple(found.kept))
 
@@ -144,6 +149,24 @@ def _sample(sample: StoredSample, shard: str, found: _Findings) -> None:
     for part in sample.parts:
         for words in texts(part.format, part.content):
             found.add(f"{part.name}.{part.format}, {words.place}", _hits(words, found), shard, sample.key)
+
+
+def _pictures(
+    sample: StoredSample, shard: str, kinds: Mapping[str, Kind], reader: TextReader, found: _Findings
+) -> None:
+    for part in sample.parts:
+        if kinds.get(part.name) in KINDS and part.format in DECODERS:
+            for words in _seen(part, kinds[part.name], reader):
+                hits = found.words(words.text) or [Hit(words.rule, words.text)]
+                found.add(f"{part.name}.{part.format}, {words.place}", hits, shard, sample.key)
+
+
+def _seen(part: StoredPart, kind: Kind, reader: TextReader) -> list[Words]:
+    """The text in a part's picture; that it cannot be looked at is a finding, too."""
+    try:
+        return [words._replace(rule=RULE) for words in reader.words(DECODERS[part.format].decode(part.content), kind)]
+    except (ValueError, OSError):
+        return [Words("content", part.format, "not readable")]
 
 
 def _hits(words: Words, found: _Findings) -> list[Hit]:

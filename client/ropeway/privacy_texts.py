@@ -21,12 +21,17 @@ from PIL import ExifTags, Image
 
 from ropeway.decode import VIDEOS
 from ropeway.decoders.libraries import damage, require
+from ropeway.privacy_arrays import hdf5, matlab, metaimage
 from ropeway.privacy_dicom import dicom
 from ropeway.privacy_rules import decoded
 from ropeway.privacy_words import Words, jpeg_segments, printable
 
 _LARGEST = 1 << 24
 """Bytes of text that a compressed header may become."""
+_LARGEST_FILE = 1 << 32
+"""Bytes of a file in an archive."""
+_SIGNALS = ("dat",)
+"""Files of WFDB records that hold nothing but numbers."""
 _DAMAGE = (zipfile.BadZipFile, msgpack.UnpackException, Image.DecompressionBombError, UserWarning)
 _LABELS = re.compile(
     r"(?i)(?:patient|person|subject)[ _-]?name|(?:birth[ _-]?date|date[ _-]?of[ _-]?birth|dob)|ssn|mrn"
@@ -163,6 +168,42 @@ def _tags(tags: Image.Exif) -> Iterator[Words]:
             yield Words(place, value)
 
 
+def _archive(content: bytes) -> Iterator[Words]:
+    """A zip: its comment, and name and text of each file."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        yield from printable("archive comment", archive.comment)
+        for entry in archive.infolist():
+            yield Words("names", entry.filename)
+            yield from printable("names", entry.comment + entry.extra)
+            if entry.file_size > _LARGEST_FILE:
+                raise ValueError(f"a file of {entry.file_size} bytes in an archive")
+            form = entry.filename.rpartition(".")[2].lower()
+            for words in texts(form, memoryview(archive.read(entry))) if form not in _SIGNALS else ():
+                yield words._replace(place=f"{entry.filename}, {words.place}")
+
+
+def _tiff(content: bytes) -> Iterator[Words]:
+    """The tags, heads of compressed pixels, and all that is no pixels, such as further pages and unlinked tags."""
+    yield from _picture(content)
+    rest = bytearray(content)
+    opened: Any = Image.open(io.BytesIO(content), formats=["TIFF"])
+    with opened as image:
+        for page in range(image.n_frames):
+            image.seek(page)
+            for starts, sizes in ((273, 279), (324, 325)):
+                for start, size in zip(image.tag_v2.get(starts, ()), image.tag_v2.get(sizes, ()), strict=True):
+                    if content[start : start + 2] in (b"\xff\xd8", b"\xff\x4f"):
+                        yield from _compressed(content[start : start + size])
+                    rest[start : start + size] = bytes(len(rest[start : start + size]))
+    yield from (words._replace(noise=True) for words in printable("beside the pixels", bytes(rest)))
+
+
+def _compressed(tile: bytes) -> Iterator[Words]:
+    for marker, payload in jpeg_segments(tile):
+        if marker in (0xFE, 0x64) or 0xE0 <= marker <= 0xEF:
+            yield from printable("compressed pixels", payload)
+
+
 def _picture(content: bytes) -> Iterator[Words]:
     """TIFF, WebP and BMP: their tags, and texts that PIL gives apart."""
     with Image.open(io.BytesIO(content)) as image:
@@ -233,6 +274,8 @@ def _video(content: bytes) -> Iterator[Words]:
 _READERS: Mapping[str, Callable[[bytes], Iterator[Words]]] = {
     **dict.fromkeys(("txt", "csv", "tsv", "md", "xml", "html", "hea"), _text),
     "json": _json, "msgpack": _msgpack, "npy": _npy, "npz": _npz,
-    "jpg": _jpeg, "jpeg": _jpeg, "png": _png, **dict.fromkeys(("tif", "tiff", "webp", "bmp"), _picture),
+    "jpg": _jpeg, "jpeg": _jpeg, "png": _png, **dict.fromkeys(("webp", "bmp"), _picture),
+    **dict.fromkeys(("tif", "tiff", "slide.tif"), _tiff), **dict.fromkeys(("wfdb", "zip"), _archive),
+    "mha": metaimage, "mat": matlab, **dict.fromkeys(("h5ad", "h5", "hdf5"), hdf5),
     "dcm": dicom, "edf": _edf, "bdf": _edf, "nii": _nifti, "nii.gz": _nifti, **dict.fromkeys(VIDEOS, _video),
 }  # fmt: skip

@@ -1,17 +1,17 @@
 """`--keep-raw`: the original file beside each part that is stored decoded, as a part `<part>_raw`, without identity.
 
 A recipe that keeps originals is an ordinary recipe with more parts, so plan, shards, index and manifest need no word of
-it. A file that holds many samples (windows of a recording) is kept once, with the first of them; one that several parts
-are read from, with the first of those.
+it. A file (or folder) that holds many samples (windows of a recording) is kept once, with the first of them; one that
+several parts are read from, with the first of those.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import msgspec
 
 from ropeway.content import RAW
 from ropeway.errors import UsageError
+from ropeway_shardgen.listing import Listing
 from ropeway_shardgen.planned import PlannedSample
 from ropeway_shardgen.pseudonyms import uid_key
 from ropeway_shardgen.recipe import Recipe
@@ -33,27 +33,36 @@ def with_originals(recipe: Recipe, secret: bytes = b"") -> Recipe:
         UsageError: no part of the recipe has an original to keep, or a part already has such a name.
     """
     parts: dict[str, PartRule] = {}
-    files: set[tuple[str, ...]] = set()
+    together = _together(recipe)
     for name, rule in recipe.parts.items():
         parts[name] = rule
-        if recipe.readers[name][0].raw is None or rule.paths in files:
+        if name not in together:
             continue
         if f"{name}{RAW}" in recipe.parts:
             raise UsageError(
                 f"recipe {recipe.id} has a part {name}{RAW} of its own: it cannot keep originals of {name}"
             )
-        files.add(rule.paths)
+        own = tuple(recipe.parts[part].options for part in together[name])
         parts[f"{name}{RAW}"] = PartRule(
             kind=rule.kind,
             adapter=ADAPTER,
             file=rule.file,
-            options={"adapter": rule.adapter, "key": uid_key(secret).hex()},
+            options={"adapter": rule.adapter, "key": uid_key(secret).hex(), "parts": own},
             optional=True,
             bytes=1 if _shared(recipe, name) else None,
         )
     if len(parts) == len(recipe.parts):
         raise UsageError(f"recipe {recipe.id} stores its files as they are, or no adapter of it can keep originals")
     return msgspec.structs.replace(recipe, parts=parts)
+
+
+def _together(recipe: Recipe) -> dict[str, list[str]]:
+    """The first part of each file that can be kept → all parts that the same adapter reads from it."""
+    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for name, rule in recipe.parts.items():
+        if recipe.readers[name][0].raw is not None:
+            found.setdefault((rule.adapter, rule.paths), []).append(name)
+    return {names[0]: names for names in found.values()}
 
 
 def _shared(recipe: Recipe, part: str) -> bool:
@@ -65,10 +74,10 @@ def _shared(recipe: Recipe, part: str) -> bool:
 class Once:
     """Leaves each original file that holds many samples with the first sample that is read from it."""
 
-    def __init__(self, recipe: Recipe, sizes: Mapping[str, int]) -> None:
+    def __init__(self, recipe: Recipe, listing: Listing) -> None:
         names = [name for name, rule in recipe.parts.items() if rule.adapter == ADAPTER]
         self._parts = [name for name in names if _shared(recipe, name.removesuffix(RAW))]
-        self._sizes = sizes
+        self._recipe, self._listing = recipe, listing
         self._kept: set[tuple[str, str]] = set()
 
     def __call__(self, sample: PlannedSample) -> PlannedSample:
@@ -79,4 +88,9 @@ class Once:
             return sample
         self._kept.update(own.items())
         files = {part: path for part, path in sample.files.items() if part not in originals or part in own}
-        return replace(sample, files=files, size=sample.size + sum(self._sizes[path] for path in own.values()))
+        return replace(sample, files=files, size=sample.size + sum(self._size(*one) for one in own.items()))
+
+    def _size(self, part: str, path: str) -> int:
+        """Bytes of an original: of its file or folder, and of what is kept with it."""
+        adapter, options = self._recipe.readers[part]
+        return self._listing.add(path) + self._listing.add_companions(path, adapter, options)

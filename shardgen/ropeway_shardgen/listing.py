@@ -8,6 +8,7 @@ from typing import Any
 
 from ropeway.errors import RopewayError, SourceError
 from ropeway_shardgen.adapters import Adapter, Options
+from ropeway_shardgen.adapters.adapter import alone
 from ropeway_shardgen.problems import SampleError, one_line
 
 _FOLDERS = 1024
@@ -104,6 +105,8 @@ class Listing:
         Raises:
             SampleError: the file does not say which, or one of them is missing.
         """
+        if adapter.companions is alone:
+            return 0
         try:
             companions = list(adapter.companions(self.root / path, options))
             return sum(self.add(one.relative_to(self.root).as_posix()) for one in companions)

@@ -32,6 +32,9 @@ def verify(
     identifiers: Annotated[
         Path | None, typer.Option(metavar="FILE", help="With --privacy: names and ids to look for, one a line.")
     ] = None,
+    pixels: Annotated[
+        bool, typer.Option("--pixels", help="With --privacy: read text in pictures too, about one a second and core.")
+    ] = False,
     duplicates: Annotated[
         bool, typer.Option("--duplicates", help="Instead, look for samples that hold the same, in any dataset.")
     ] = False,
@@ -47,9 +50,11 @@ def verify(
         raise UsageError("--privacy and --duplicates are two checks: ask for one at a time")
     if identifiers and not privacy:
         raise UsageError("--identifiers is what --privacy looks for: give both")
+    if pixels and not privacy:
+        raise UsageError("--pixels is where --privacy looks: give both")
     catalog, manifests = _chosen(store, dataset or [])
     if privacy:
-        clean = _private(catalog, manifests, identifiers, json)
+        clean = _private(catalog, manifests, identifiers, pixels, json)
     elif duplicates:
         clean = _distinct(catalog, manifests, json)
     else:
@@ -83,17 +88,23 @@ def _sound(catalog: "StoreCatalog", manifests: "Sequence[Manifest]", json: bool)
             verdict = f"[bold red]{len(report.problems)} problems[/]" if report.problems else "sound"
             stdout.print(f"{report.dataset}@{report.version}: {report.samples:,} samples, {report.shards:,} shards, "
                          f"{size(report.bytes)}: {verdict}")  # fmt: skip
+            if report.unchecked:
+                stdout.print(f"  {report.unchecked:,} samples have no checksum to compare: adopted by headers alone")
             for problem in report.problems:
                 stdout.print(f"  {problem}", markup=False, soft_wrap=True)
     return not any(report.problems for report in reports)
 
 
-def _private(catalog: "StoreCatalog", manifests: "Sequence[Manifest]", planted: Path | None, json: bool) -> bool:
+def _private(
+    catalog: "StoreCatalog", manifests: "Sequence[Manifest]", planted: Path | None, pixels: bool, json: bool
+) -> bool:
     from ropeway.privacy import lint
+    from ropeway.privacy_pixels import TextReader
     from ropeway.privacy_rules import Identifiers
 
     wanted = Identifiers.read(planted) if planted else Identifiers(())
-    reports = _each(manifests, lambda manifest, advance: lint(catalog.store, manifest, wanted, advance))
+    reader = TextReader() if pixels else None
+    reports = _each(manifests, lambda manifest, advance: lint(catalog.store, manifest, wanted, advance, reader=reader))
     if json:
         output.print_json(reports)
     else:

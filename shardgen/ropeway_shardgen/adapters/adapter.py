@@ -6,7 +6,7 @@ stored; no resampling, no windowing for display, no labels.
 """
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -48,6 +48,11 @@ class Payload:
     """Header-level fields of the file it came from, for metadata columns (`from = "part.field"`)."""
 
 
+def alone(_file: Path, _options: Options) -> Iterable[Path]:
+    """The companions of a file that is read by itself."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapter(Generic[OptionsT]):
     """How one raw format is read.
@@ -60,8 +65,8 @@ class Adapter(Generic[OptionsT]):
         identifiers: fields of `rows` that name a person, study or object: pseudonyms replace them at once.
         needs_file: False where the fields are all there is to read.
         companions: further files that are read together with a file, such as the signal beside a header.
-        raw: the original file without identity, for `--keep-raw`, given the key that replaces its UIDs; None where the
-            payload is the file itself, or several files.
+        raw: the original without identity, for `--keep-raw`, given the key that replaces its UIDs and the options of
+            each part that is read from it; None where the payload is the file itself, or none is kept.
     """
 
     options: type[OptionsT]
@@ -70,8 +75,8 @@ class Adapter(Generic[OptionsT]):
     locators: Callable[[OptionsT], tuple[str, ...]] = lambda _: ()
     identifiers: tuple[str, ...] = ()
     needs_file: bool = True
-    companions: Callable[[Path, OptionsT], Iterable[Path]] = lambda _file, _options: ()
-    raw: Callable[[Path, bytes], Payload] | None = None
+    companions: Callable[[Path, OptionsT], Iterable[Path]] = alone
+    raw: Callable[[Path, bytes, Sequence[OptionsT]], Payload] | None = None
 
 
 def array_payload(

@@ -13,6 +13,7 @@ from ropeway.index import Value
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload
 from ropeway_shardgen.fields import Fields
 from ropeway_shardgen.formats import dicom_burned_in, dicom_deidentify
+from ropeway_shardgen.formats.dicom_burned_in import BurnedIn
 from ropeway_shardgen.formats.dicom_file import check_size, decoded_bytes, opened
 from ropeway_shardgen.formats.dicom_header import IDENTIFIERS, header_fields, identifiers, quiet
 from ropeway_shardgen.formats.dicom_values import turned_fields, turned_round
@@ -27,8 +28,8 @@ class DicomOptions(Options, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     their window and padding with them. `photometric` stays what the file says."""
     values: Values = "stored"
     """`hounsfield`: int16 Hounsfield units, for CT; `slope` and `intercept` stay what the file says."""
-    allow_burned_in: bool = False
-    """Whether images that may show text in their pixels are packed; a recipe that says so says why."""
+    burned_in: BurnedIn = "refuse"
+    """What happens to images that may show text in their pixels; see `formats.dicom_burned_in`."""
 
 
 def rows(path: Path, options: DicomOptions) -> Iterator[Row]:
@@ -43,7 +44,7 @@ def read(path: Path, _fields: Fields, options: DicomOptions) -> Payload:
     """Pixels ([frame,] height, width[, channel]) in the dtype the decoder gives, or as the options ask.
 
     Raises:
-        SampleError: text may be burned into the pixels, and the recipe does not allow it.
+        SampleError: text may be burned into the pixels, or is found there, and the recipe does not allow it.
         ValueError: there are no pixels, the file is cut short or in a syntax no installed decoder reads, or its values
             are not fit for what the options ask.
     """
@@ -52,12 +53,13 @@ def read(path: Path, _fields: Fields, options: DicomOptions) -> Payload:
         dataset = opened(path)
         if "PixelData" not in dataset:
             raise ValueError("a DICOM object without pixels")
-        dicom_burned_in.check(dataset, allowed=options.allow_burned_in)
+        dicom_burned_in.check(dataset, options.burned_in)
         check_size(dataset, path.stat().st_size)
         array = pixels.pixel_array(dataset)
         colour = int(dataset.get("SamplesPerPixel", 1)) > 1
         if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
             array, colour = pixels.apply_color_lut(array, dataset), True
+        dicom_burned_in.look(array, options.burned_in)
         if _turns(dataset, options):
             array = turned_round(array, int(dataset.BitsStored))
         fields = _header(dataset, options)
@@ -76,4 +78,10 @@ def _header(dataset: Any, options: DicomOptions) -> dict[str, Value]:
     return turned_fields(fields, int(dataset.get("BitsStored") or 0)) if _turns(dataset, options) else fields
 
 
-ADAPTER = Adapter(options=DicomOptions, read=read, rows=rows, identifiers=IDENTIFIERS, raw=dicom_deidentify.kept)
+ADAPTER = Adapter(
+    options=DicomOptions,
+    read=read,
+    rows=rows,
+    identifiers=IDENTIFIERS,
+    raw=lambda path, key, _: dicom_deidentify.kept(path, key),
+)

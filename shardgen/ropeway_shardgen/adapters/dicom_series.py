@@ -5,7 +5,7 @@ normal of ImageOrientationPatient (DICOM PS3.3, C.7.6.2), and what is not one ev
 localizers, slices at one place, slices that are missing, slices of another size, orientation, scale or series.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from ropeway.index import Value
 from ropeway_shardgen.adapters.adapter import Adapter, Payload, Row, array_payload
 from ropeway_shardgen.adapters.opened import Opened
 from ropeway_shardgen.fields import Fields
-from ropeway_shardgen.formats import dicom_burned_in
+from ropeway_shardgen.formats import dicom_burned_in, dicom_deidentify
+from ropeway_shardgen.formats.bounded import check_array
+from ropeway_shardgen.formats.dicom_burned_in import BurnedIn
 from ropeway_shardgen.formats.dicom_file import opened
 from ropeway_shardgen.formats.dicom_header import IDENTIFIERS, header_fields, identifiers, quiet
 from ropeway_shardgen.formats.dicom_stack import Stack, stacked
@@ -25,6 +27,7 @@ from ropeway_shardgen.formats.geometry import geometry
 from ropeway_shardgen.formats.hounsfield import Values, in_hounsfield
 from ropeway_shardgen.formats.slabs import SlabOptions, chosen, locators, slab_fields, slabs
 from ropeway_shardgen.formats.slice_marks import SliceMarks, marks_of
+from ropeway_shardgen.formats.zipped import zipped
 from ropeway_shardgen.problems import SampleError
 
 _LARGEST = 8192
@@ -38,8 +41,8 @@ class SeriesOptions(SlabOptions, frozen=True, forbid_unknown_fields=True, kw_onl
     """Glob pattern in the folder. Each file that matches must be a slice of the series."""
     gap: float = 0.1
     """How far a step between slices may be off the median step, as a fraction of it."""
-    allow_burned_in: bool = False
-    """Whether slices that may show text in their pixels are packed; a recipe that says so says why."""
+    burned_in: BurnedIn = "refuse"
+    """What happens to series with slices that may show text; see `formats.dicom_burned_in`."""
     values: Values = "stored"
     """`hounsfield`: int16 Hounsfield units, for CT; `slope` and `intercept` stay what the file says."""
     marks: SliceMarks | None = None
@@ -93,7 +96,7 @@ def read(path: Path, fields: Fields, options: SeriesOptions) -> Payload:
     The affine is the whole series': its index counts from the first slice of that, also for a slab.
 
     Raises:
-        SampleError: text may be burned into a slice, and the recipe does not allow it.
+        SampleError: text may be burned into a slice, or is found there, and the recipe does not allow it.
         ValueError: the folder is not one evenly spaced series, or a file of it cannot be read; the message names it.
     """
     stack = _OPENED.get(path).stack(options)
@@ -130,14 +133,46 @@ def _slice(file: Path, options: SeriesOptions) -> npt.NDArray[Any]:
     try:
         with quiet():
             dataset = opened(file)
-            dicom_burned_in.check(dataset, allowed=options.allow_burned_in)
+            dicom_burned_in.check(dataset, options.burned_in)
             if max(int(dataset.Rows), int(dataset.Columns)) > _LARGEST:
                 raise ValueError(f"{dataset.Rows} rows and {dataset.Columns} columns")
-            return np.asarray(pixels.pixel_array(dataset))
+            shown = np.asarray(pixels.pixel_array(dataset))
+            dicom_burned_in.look(shown, options.burned_in)
+            return shown
     except SampleError:
         raise
     except Exception as error:
         raise ValueError(f"{file.name} cannot be read: {str(error).partition(chr(10))[0]}") from error
+
+
+def raw(path: Path, key: bytes, parts: Sequence[SeriesOptions]) -> Payload:
+    """All slices as a zip of files without identity, `0000.dcm` and so on in the order in which they lie.
+
+    Raises:
+        SampleError: text may be burned into a slice, or is found there, and the recipe does not allow it.
+        ValueError: a slice cannot be read or kept; the message names it.
+    """
+    files = dict.fromkeys(file for part in parts for file in _OPENED.get(path).stack(part).files)
+    check_array(sum(file.stat().st_size for file in files))
+    said: list[BurnedIn] = [part.burned_in for part in parts]
+    slices = ((f"{place:04}.dcm", _original(file, key, said)) for place, file in enumerate(files))
+    return Payload(content=zipped(slices), format="zip")
+
+
+def _original(file: Path, key: bytes, burned_in: Sequence[BurnedIn]) -> bytes:
+    pixels = require("pydicom.pixels", "dicom")
+    try:
+        with quiet():
+            dataset = opened(file)
+            for said in dict.fromkeys(burned_in):
+                dicom_burned_in.check(dataset, said)
+                if said == "read":
+                    dicom_burned_in.look(pixels.pixel_array(dataset), said)
+            return dicom_deidentify.deidentified(dataset, key)
+    except SampleError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{file.name} cannot be kept: {str(error).partition(chr(10))[0]}") from error
 
 
 ADAPTER = Adapter(
@@ -147,4 +182,5 @@ ADAPTER = Adapter(
     locators=locators,
     identifiers=tuple(name for name in IDENTIFIERS if name != "instance"),
     companions=lambda path, options: (options.marks.path(path),) if options.marks else (),
+    raw=raw,
 )

@@ -131,5 +131,5 @@ ADAPTER = Adapter(
     rows=rows,
     locators=lambda _: ("window",),
     identifiers=IDENTIFIERS,
-    raw=dicom_deidentify.kept,
+    raw=lambda path, key, _: dicom_deidentify.kept(path, key),
 )

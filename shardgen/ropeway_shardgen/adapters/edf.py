@@ -13,7 +13,7 @@ from ropeway.index import Value
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload
 from ropeway_shardgen.adapters.opened import Opened
 from ropeway_shardgen.fields import Fields, lookup
-from ropeway_shardgen.formats import edf_blank
+from ropeway_shardgen.formats import bounded, edf_blank
 from ropeway_shardgen.formats.edf_file import EdfFile, PlainFile, Run
 from ropeway_shardgen.formats.edf_gaps import GappedFile, has_gaps
 from ropeway_shardgen.formats.edf_sides import Event, epochs, events
@@ -121,6 +121,7 @@ def read(path: Path, fields: Fields, options: EdfOptions) -> Payload:
     first, size = int(lookup(fields, "first") or 0), _values(rate, options.seconds)
     scaling = _scaling(recording, numbers, options)
     stored = options.values == "stored"
+    bounded.check_array(len(numbers) * size * 4)
     top = max(recording.file.signals[number].digital[1] for number in numbers)
     values = np.empty((len(numbers), size), np.float32 if not stored else np.int16 if top < 2**15 else np.int32)
     for row, number in enumerate(numbers):
@@ -228,5 +229,5 @@ ADAPTER = Adapter(
     locators=lambda _: ("first",),
     identifiers=("patient",),
     companions=companions,
-    raw=edf_blank.kept,
+    raw=lambda path, key, _: edf_blank.kept(path, key),
 )

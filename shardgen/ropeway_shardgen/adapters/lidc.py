@@ -107,5 +107,10 @@ def _readings(path: Path) -> tuple[Counter[str], Counter[str], int]:
 
 
 ADAPTER = Adapter(
-    options=LidcOptions, read=read, rows=rows, locators=locators, identifiers=dicom_series.ADAPTER.identifiers
+    options=LidcOptions,
+    read=read,
+    rows=rows,
+    locators=locators,
+    identifiers=dicom_series.ADAPTER.identifiers,
+    raw=lambda path, key, parts: dicom_series.raw(path, key, [part.series for part in parts]),
 )

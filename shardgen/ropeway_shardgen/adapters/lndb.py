@@ -142,4 +142,6 @@ def _companions(path: Path, options: LndbOptions) -> tuple[Path, ...]:
     return (*(() if data == path else (data,)), _findings(path, options))
 
 
-ADAPTER = Adapter(options=LndbOptions, read=read, rows=rows, locators=locators, companions=_companions)
+ADAPTER = Adapter(
+    options=LndbOptions, read=read, rows=rows, locators=locators, companions=_companions, raw=metaimage.raw
+)

@@ -1,6 +1,6 @@
 """Arrays of MATLAB files: one variable, the cells of a cell array, or the entries along an axis."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ from ropeway.index import Value
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload
 from ropeway_shardgen.adapters.opened import Opened
 from ropeway_shardgen.fields import Fields, lookup
+from ropeway_shardgen.formats import mat_blank
 from ropeway_shardgen.formats.mat_file import MatFile
 
 
@@ -88,4 +89,8 @@ def _locators(options: MatOptions) -> tuple[str, ...]:
     return ("entry",) if options.cells or options.along is not None else ()
 
 
-ADAPTER = Adapter(options=MatOptions, read=read, rows=rows, locators=_locators)
+def _raw(path: Path, _key: bytes, parts: Sequence[MatOptions]) -> Payload:
+    return mat_blank.kept(path, [part.variable for part in parts])
+
+
+ADAPTER = Adapter(options=MatOptions, read=read, rows=rows, locators=_locators, raw=_raw)

@@ -1,6 +1,6 @@
 """Trials in a MATLAB file: a cell array of structs, one per run, each with a signal and where its trials start."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ from ropeway.index import Value
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload
 from ropeway_shardgen.adapters.opened import Opened
 from ropeway_shardgen.fields import Fields, lookup
+from ropeway_shardgen.formats import mat_blank
 from ropeway_shardgen.formats.mat_file import MatFile
 
 
@@ -68,4 +69,8 @@ def read(path: Path, fields: Fields, options: MatTrialsOptions) -> Payload:
     )
 
 
-ADAPTER = Adapter(options=MatTrialsOptions, read=read, rows=rows, locators=lambda _: ("run", "first"))
+def _raw(path: Path, _key: bytes, parts: Sequence[MatTrialsOptions]) -> Payload:
+    return mat_blank.kept(path, [f"{part.runs}.{field}" for part in parts for field in (part.signal, part.starts)])
+
+
+ADAPTER = Adapter(options=MatTrialsOptions, read=read, rows=rows, locators=lambda _: ("run", "first"), raw=_raw)

@@ -5,7 +5,7 @@ taken: comments and further keys never leave it.
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ropeway.index import Value
-from ropeway_shardgen.adapters.adapter import Adapter, Payload, Row, array_payload
+from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload
 from ropeway_shardgen.fields import Fields
+from ropeway_shardgen.formats import metaimage_blank
 from ropeway_shardgen.formats.bounded import check_array
 from ropeway_shardgen.formats.geometry import geometry
 from ropeway_shardgen.formats.hounsfield import Values, in_hounsfield
-from ropeway_shardgen.formats.metaimage_header import Header, read_header
+from ropeway_shardgen.formats.metaimage_header import Header, check_stream, first_byte, read_header
 from ropeway_shardgen.formats.slabs import SlabOptions, chosen, locators, slab_fields, slabs
 
 _AXES = ("time", "slice", "height", "width")
 _READ = 1 << 20
-_DEFLATE = 1032
-"""Times that deflate can shrink at best (https://zlib.net/zlib_tech.html): what says more is not believed."""
 
 
 class MetaImageOptions(SlabOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -84,11 +83,8 @@ def _voxels(header: Header, wanted: range) -> npt.NDArray[Any]:
 
 
 def _plain(header: Header, start: int, size: int) -> bytes:
-    """Bytes of the voxels, from a file that has been checked to hold them all."""
-    length = header.data.stat().st_size
-    offset = length - header.bytes if header.offset < 0 else header.offset
-    if offset < 0 or offset + header.bytes > length:
-        raise ValueError(f"{header.data.name} is cut short: {length} bytes, {max(offset, 0) + header.bytes} are needed")
+    """Bytes of the voxels, from a file that holds them all."""
+    offset = first_byte(header)
     check_array(size)
     with header.data.open("rb") as file:
         file.seek(offset + start)
@@ -97,9 +93,7 @@ def _plain(header: Header, start: int, size: int) -> bytes:
 
 def _inflated(header: Header, start: int, size: int) -> bytes:
     """Bytes of the voxels from a zlib stream, which is read up to the last one wanted and never beyond the header."""
-    length = header.data.stat().st_size
-    if header.bytes > length * _DEFLATE:
-        raise ValueError(f"{header.data.name} cannot hold {header.bytes} bytes: it has {length}")
+    check_stream(header)
     check_array(size)
     unpacker = zlib.decompressobj()
     found, left = bytearray(), start
@@ -123,4 +117,9 @@ def _companions(path: Path, _options: MetaImageOptions) -> tuple[Path, ...]:
     return () if data == path else (data,)
 
 
-ADAPTER = Adapter(options=MetaImageOptions, read=read, rows=rows, locators=locators, companions=_companions)
+def raw(path: Path, _key: bytes, _parts: Sequence[Options]) -> Payload:
+    """The original volume; other adapters that read MetaImages keep it too."""
+    return metaimage_blank.kept(path)
+
+
+ADAPTER = Adapter(options=MetaImageOptions, read=read, rows=rows, locators=locators, companions=_companions, raw=raw)

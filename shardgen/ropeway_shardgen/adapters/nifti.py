@@ -128,4 +128,4 @@ def _fields(image: Any) -> dict[str, Value]:
     }
 
 
-ADAPTER = Adapter(options=NiftiOptions, read=read, rows=rows, raw=nifti_blank.kept)
+ADAPTER = Adapter(options=NiftiOptions, read=read, rows=rows, raw=lambda path, key, _: nifti_blank.kept(path, key))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -13,6 +13,7 @@ from ropeway.index import Value
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload
 from ropeway_shardgen.adapters.opened import Opened
 from ropeway_shardgen.fields import Fields, lookup
+from ropeway_shardgen.formats import bounded
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -56,13 +57,14 @@ class Text:
 
 def _load(path: Path) -> Text:
     """Lines that begin with `#` are not read; the first other line names the columns, separated by tabs or blanks."""
+    bounded.check_text(path)
     with path.open(encoding="utf-8") as file:
-        header = next((line for line in file if line.strip() and not line.startswith("#")), "")
-        columns = tuple(header.split())
-        lines = [line for line in file if line.strip()]
-    if not columns or not lines:
-        raise ValueError("no line of column names, or no line of numbers after it")
-    values = np.loadtxt(lines, np.float64, comments=None, ndmin=2)
+        lines = (line for line in bounded.lines(file) if line.strip())
+        columns = tuple(next((line for line in lines if not line.startswith("#")), "").split())
+        first = next(lines, "")
+        if not columns or not first:
+            raise ValueError("no line of column names, or no line of numbers after it")
+        values = np.loadtxt(chain([first], lines), np.float64, comments=None, ndmin=2)
     if values.shape[1] != len(columns):
         raise ValueError(f"lines of {values.shape[1]} numbers under {len(columns)} column names")
     return Text(columns, values)

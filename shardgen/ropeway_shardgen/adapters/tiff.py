@@ -1,6 +1,6 @@
 """TIFF pictures and whole slides: a page whole, or square windows of it. Only the tiles in a window are read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from ropeway.index import Value
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload
 from ropeway_shardgen.adapters.opened import Opened
 from ropeway_shardgen.fields import Fields, lookup
+from ropeway_shardgen.formats import tiff_blank
 from ropeway_shardgen.formats.bounded import check_array
 
 _GREY = ("MINISBLACK", "MINISWHITE")
@@ -155,6 +156,17 @@ def _pixel_size(page: Any) -> float | None:
     return 1e4 * float(centimetres) / float(pixels)
 
 
+def _raw(path: Path, _key: bytes, parts: Sequence[TiffOptions]) -> Payload:
+    """Of a slide, or of several pages, as `slide.tif`: that is no picture to decode whole."""
+    picture, pages = _OPENED.get(path), sorted({part.page for part in parts})
+    form = "tif" if len(pages) == 1 and not any(part.side for part in parts) else "slide.tif"
+    return tiff_blank.kept(path, [picture.page(number) for number in pages], form)
+
+
 ADAPTER = Adapter(
-    options=TiffOptions, read=read, rows=rows, locators=lambda options: ("x", "y") if options.side else ()
+    options=TiffOptions,
+    read=read,
+    rows=rows,
+    locators=lambda options: ("x", "y") if options.side else (),
+    raw=_raw,
 )

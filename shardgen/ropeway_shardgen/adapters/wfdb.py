@@ -4,20 +4,21 @@ Formats: signal(5) of the WFDB Applications Guide, https://physionet.org/physiot
 read as the MATLAB matrix `val` (lead, time); of its old version 4, header and format `16+24` say the same.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from ropeway.decoders.wfdb import MISSING, stored_integers, stored_size
+from ropeway.decoders.wfdb import MISSING
 from ropeway.index import Value
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload
 from ropeway_shardgen.fields import Fields
-from ropeway_shardgen.formats.mat_file import MatFile, is_mat
+from ropeway_shardgen.formats import wfdb_blank
 from ropeway_shardgen.formats.numbers import common, common_word
 from ropeway_shardgen.formats.wfdb_header import Header, Signal, read_header
+from ropeway_shardgen.formats.wfdb_signals import check_storage, check_sum, signals_of
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -61,11 +62,12 @@ def read(path: Path, _: Fields, options: WfdbOptions) -> Payload:
     dtype, rows_of = _dtype(signals), dict[int, Array]()
     for file in dict.fromkeys(signal.file for signal in signals):
         together = [signal for signal in header.signals if signal.file == file]
-        values = _file(path.with_name(file), together, header.length)
+        values = signals_of(path.with_name(file), together, header.length)
         rows_of |= {signal.place: row for signal, row in zip(together, values, strict=True)}
     stored = np.stack([rows_of[signal.place] for signal in signals]).astype(dtype)
     if options.checksums == "refuse":
-        _compare(stored, signals)
+        for values, signal in zip(stored, signals, strict=True):
+            check_sum(values, signal)
     gaps = stored == np.array([MISSING[signal.storage] for signal in signals])[:, None]
     stored[gaps] = np.iinfo(dtype).min
     scale = common_word(f"{1 / signal.gain:g} {signal.units}" if not signal.baseline else "" for signal in signals)
@@ -93,47 +95,12 @@ def _fields(header: Header, signals: list[Signal]) -> dict[str, Value]:
 
 
 def _dtype(signals: list[Signal]) -> np.dtype[Any]:
-    for signal in signals:
-        if signal.storage not in MISSING:
-            raise ValueError(f"WFDB storage {signal.storage} is not read; read are: {', '.join(map(str, MISSING))}")
+    check_storage(signals)
     return np.dtype(np.int16 if all(MISSING[signal.storage] >= -(1 << 15) for signal in signals) else np.int32)
 
 
-def _file(path: Path, signals: list[Signal], length: int) -> Array:
-    """The stored integers of all signals of a file, [signal, time]."""
-    if not path.exists():
-        raise ValueError(f"the header names {path.name}, which is not there")
-    if is_mat(path):
-        return _matrix(path, signals, length)
-    first = signals[0]
-    if any((signal.storage, signal.offset) != (first.storage, first.offset) for signal in signals):
-        raise ValueError(f"{path.name} holds signals of several storage formats")
-    count = len(signals) * length
-    size = stored_size(first.storage, count)
-    if path.stat().st_size < first.offset + size:
-        raise ValueError(f"{path.name} is cut short: {path.stat().st_size} bytes, {first.offset + size} are needed")
-    with path.open("rb") as file:
-        file.seek(first.offset)
-        values = stored_integers(file.read(size), first.storage, count)
-    return values.reshape(length, len(signals)).T
+def _raw(path: Path, _key: bytes, parts: Sequence[WfdbOptions]) -> Payload:
+    return wfdb_blank.kept(path, compare=all(part.checksums == "refuse" for part in parts))
 
 
-def _matrix(path: Path, signals: list[Signal], length: int) -> Array:
-    with MatFile(path) as opened:
-        values = opened.array("val")
-    if values.shape != (len(signals), length) or values.dtype.kind != "i":
-        there = f"val is {values.dtype} {values.shape}"
-        raise ValueError(f"{path.name}: {there}, the header says {len(signals)} leads of {length}")
-    lowest = MISSING[signals[0].storage]
-    if values.min() < lowest or values.max() >= -lowest:
-        raise ValueError(f"{path.name}: val has numbers beyond storage format {signals[0].storage}")
-    return values
-
-
-def _compare(stored: Array, signals: list[Signal]) -> None:
-    for values, signal in zip(stored, signals, strict=True):
-        if signal.checksum is not None and int(values.sum(dtype=np.int64)) % (1 << 16) != signal.checksum:
-            raise ValueError(f"lead {signal.name}: the checksum differs from the header's: {signal.file} is damaged")
-
-
-ADAPTER = Adapter(options=WfdbOptions, read=read, rows=rows, companions=companions)
+ADAPTER = Adapter(options=WfdbOptions, read=read, rows=rows, companions=companions, raw=_raw)

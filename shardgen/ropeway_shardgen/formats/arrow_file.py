@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ropeway_shardgen.formats import bounded
 from ropeway_shardgen.formats.columns import Cell
 
 
@@ -14,12 +15,12 @@ class ArrowFile:
     """One `.arrow` (stream or file) or `.parquet` file, mapped where it can be. `names` are its columns.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is neither, or unpacks to more than is held in memory.
     """
 
     def __init__(self, path: Path) -> None:
         try:
-            self._table = pq.read_table(path) if path.suffix == ".parquet" else _read(path)
+            self._table = _parquet(path) if path.suffix == ".parquet" else _read(path)
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"{path.name} is no Arrow or Parquet file, or it is cut short") from error
         self.names: tuple[str, ...] = tuple(self._table.schema.names)
@@ -36,6 +37,17 @@ class ArrowFile:
     def close(self) -> None:
         """Let go of the file."""
         self._table = self._table.slice(0, 0)
+
+
+def _parquet(path: Path) -> pa.Table:
+    with pq.ParquetFile(path) as file:
+        bounded.check_groups(file.metadata, together=True)
+        found, size = list[pa.RecordBatch](), 0
+        for batch in bounded.batches(file):
+            size += batch.nbytes
+            bounded.check_array(size)
+            found.append(batch)
+        return pa.Table.from_batches(found, file.schema_arrow)
 
 
 def _read(path: Path) -> pa.Table:

@@ -1,12 +1,22 @@
 """Text burned into pixels: what a header says of it, and what makes it likely.
 
 Names and dates stand in the pixels of many ultrasound images and screen captures, where no header rule removes them
-(DICOM PS3.15, Annex E.3.1, leaves them to the Clean Pixel Data Option). Nothing is read from the pixels here.
+(DICOM PS3.15, Annex E.3.1, leaves them to the Clean Pixel Data Option). A recipe says what happens to such images:
+
+    refuse    those whose header speaks for text are bad samples (unless it says otherwise, this)
+    read      every image is read by RapidOCR, whatever its header says, and those with text are bad samples
+    allow     all are packed: somebody looked at them, and the recipe says why they name nobody
 """
 
-from typing import Any
+from functools import cache
+from typing import Any, Literal, TypeAlias
 
+from ropeway.privacy_pixels import TextReader
+from ropeway.privacy_rules import masked
+from ropeway.samples import Array
 from ropeway_shardgen.problems import SampleError
+
+BurnedIn: TypeAlias = Literal["refuse", "read", "allow"]
 
 _CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 """Secondary Capture Image Storage; its multi-frame classes begin with it (PS3.4, B.5)."""
@@ -35,22 +45,44 @@ def sign(dataset: Any) -> str | None:
     return None
 
 
-def check(dataset: Any, *, allowed: bool) -> None:
-    """Refuse an image that may show text.
-
-    Args:
-        dataset: its header.
-        allowed: the recipe says that its images were looked at; see the adapter's option `allow_burned_in`.
+def check(dataset: Any, burned_in: BurnedIn) -> None:
+    """Refuse an image whose header speaks for text, where the recipe neither reads nor allows such images.
 
     Raises:
-        SampleError: there is a sign of text, for the reason "burned-in text".
+        SampleError: it does, for the reason "burned-in text".
     """
-    found = None if allowed else sign(dataset)
+    found = sign(dataset) if burned_in == "refuse" else None
     if found:
         raise SampleError(
-            f"text may be burned into the pixels: {found}; look at such images, and if they name nobody set "
-            "allow_burned_in = true in the options of the recipe's part and say why", reason="burned-in text",
-        )  # fmt: skip
+            f"text may be burned into the pixels: {found}; in the options of the recipe's part, burned_in = 'read' "
+            "reads every image (a second each), and burned_in = 'allow' is for images that somebody looked at",
+            reason="burned-in text",
+        )
+
+
+def look(pixels: Array, burned_in: BurnedIn) -> None:
+    """Refuse an image that shows text, where the recipe wants it read.
+
+    Args:
+        pixels: (height, width), or (height, width, 3) of uint8, or several of them on a first axis.
+        burned_in: what the recipe says.
+
+    Raises:
+        SampleError: it shows some, for the reason "burned-in text"; the message has its shape and not its letters.
+        UsageError: RapidOCR is not installed.
+    """
+    if burned_in != "read":
+        return
+    one = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[-1] == 3)
+    words = [masked(words.text) for words in _reader().words(pixels, "image" if one else "video")]
+    if words:
+        shown = ", ".join(words[:3]) + (f" and {len(words) - 3} more" if len(words) > 3 else "")
+        raise SampleError(f"text stands in the pixels: {shown}", reason="burned-in text")
+
+
+@cache
+def _reader() -> TextReader:
+    return TextReader()
 
 
 def _several(value: Any) -> list[Any]:

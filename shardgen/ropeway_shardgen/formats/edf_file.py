@@ -65,6 +65,8 @@ class PlainFile:
 
     def __init__(self, path: Path) -> None:
         self._reader: Any = require("pyedflib", "edf").EdfReader(str(path))
+        if not self._reader.datarecord_duration > 0:
+            raise ValueError("records of 0 s: damaged")
         self.signals = [
             Signal(
                 label=str(head["label"]).strip(),

@@ -3,6 +3,7 @@
 Format: https://www.edfplus.info/specs/edfplus.html, sections 2.1 and 2.2.
 """
 
+import math
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -33,11 +34,15 @@ class GappedFile:
         content = np.memmap(path, np.uint8, "r")
         head = content[:256].tobytes()
         number, count, self._seconds = int(head[252:256]), int(head[236:244]), float(head[244:252])
+        if number < 1 or len(content) < 256 * (1 + number):
+            raise ValueError(f"cut short: a header of {number} signals in {len(content)} bytes")
         told = _columns(content[256 : 256 * (1 + number)].tobytes(), number)
+        if min(int(signal["values"]) for signal in told) < 1:
+            raise ValueError("a signal without values: damaged")
         ends = np.cumsum([0, *(int(signal["values"]) for signal in told)]).tolist()
         size, first = 3 if head[0] == 0xFF else 2, 256 * (1 + number)
         needed = first + count * ends[-1] * size
-        if count < 1 or self._seconds <= 0 or len(content) < needed:
+        if count < 1 or not 0 < self._seconds < math.inf or len(content) < needed:
             raise ValueError(f"cut short: {count} records of {self._seconds:g} s, {len(content)} of {needed} bytes")
         self._records: Array = content[first:needed].reshape(count, ends[-1], size)
         self._places: list[slice] = []

@@ -21,23 +21,53 @@ _SLACK = 1e-3
 def in_hounsfield(stored: npt.NDArray[Any], fields: Fields) -> npt.NDArray[np.int16]:
     """Stored values as int16 Hounsfield units, by the fields `slope` and `intercept` (absent: 1 and 0).
 
+    Takes no more memory than its result: a CT of a thousand slices has half a gigabyte.
+
     Raises:
         ValueError: some would not be whole, or not fit.
     """
     slope, intercept = fields.get("slope"), fields.get("intercept")
     factor, shift = float(1 if slope is None else slope), float(intercept or 0)
     if stored.dtype.kind in "iu" and factor.is_integer() and shift.is_integer():
-        whole = stored.astype(np.int64) * int(factor) + int(shift)
-    else:
-        exact = stored.astype(np.float64) * factor + shift
-        if not np.isfinite(exact).all():
-            raise ValueError("some values are not numbers, so they are no Hounsfield units")
-        whole = np.rint(exact).astype(np.int64)
-        if exact.size and float(np.abs(exact - whole).max()) > _SLACK:
-            raise ValueError(
-                f'slope {factor:g} and intercept {shift:g} give no whole Hounsfield units: pack values = "stored"'
-            )
+        return _of_integers(stored, int(factor), int(shift))
+    found = np.empty(stored.shape, np.int16)
+    for slices, into in zip(np.atleast_2d(stored), np.atleast_2d(found), strict=True):
+        into[...] = _of_numbers(slices, factor, shift)
+    return found
+
+
+def _of_integers(stored: npt.NDArray[Any], factor: int, shift: int) -> npt.NDArray[np.int16]:
+    """By 16-bit arithmetic, which wraps around on the way and is right at the end, where the results fit."""
+    if stored.size:
+        low, high = sorted(int(end) * factor + shift for end in (stored.min(), stored.max()))
+        _check(low, high)
+    found = stored.astype(np.int16)
+    found *= _wrapped(factor)
+    found += _wrapped(shift)
+    return found
+
+
+def _wrapped(number: int) -> np.int16:
+    return np.uint16(number % (1 << 16)).view(np.int16)
+
+
+def _of_numbers(stored: npt.NDArray[Any], factor: float, shift: float) -> npt.NDArray[np.float64]:
+    """Whole numbers that 16 bits hold."""
+    exact = stored.astype(np.float64) * factor + shift
+    if not np.isfinite(exact).all():
+        raise ValueError("some values are not numbers, so they are no Hounsfield units")
+    whole = np.rint(exact)
+    if not exact.size:
+        return whole
+    if float(np.abs(exact - whole).max()) > _SLACK:
+        raise ValueError(
+            f'slope {factor:g} and intercept {shift:g} give no whole Hounsfield units: pack values = "stored"'
+        )
+    _check(int(whole.min()), int(whole.max()))
+    return whole
+
+
+def _check(low: int, high: int) -> None:
     limits = np.iinfo(np.int16)
-    if whole.size and not limits.min <= int(whole.min()) <= int(whole.max()) <= limits.max:
-        raise ValueError(f"{whole.min()} to {whole.max()} HU: more than 16 bits hold")
-    return whole.astype(np.int16)
+    if not limits.min <= low <= high <= limits.max:
+        raise ValueError(f"{low} to {high} HU: more than 16 bits hold")

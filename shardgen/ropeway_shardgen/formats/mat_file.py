@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ropeway.decoders.libraries import damage, require
 from ropeway_shardgen.formats.bounded import check_array
+from ropeway_shardgen.formats.hdf5_inside import check_inside
 from ropeway_shardgen.formats.mat_level4 import Level4
 from ropeway_shardgen.formats.mat_level5 import Cells, Level5, Structs
 from ropeway_shardgen.formats.numbers import shortest
@@ -153,6 +154,7 @@ class MatFile:
         return shortest(values.tolist()[0])
 
     def _check(self, name: str, node: Any) -> None:
+        check_inside(node, self._new)
         size = math.prod(node.shape) * node.dtype.itemsize
         if size > self._limit:
             raise ValueError(f"{name} says it is {tuple(node.shape)}, more than a file of this size can hold")

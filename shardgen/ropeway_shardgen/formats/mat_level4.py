@@ -4,6 +4,7 @@ Format: MAT-File Format, The MathWorks, https://www.mathworks.com/help/pdf_doc/m
 """
 
 import struct
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,16 +19,22 @@ _NUMBERS = ("f8", "f4", "i4", "i2", "u2", "u1")
 class Level4:
     """The content of a file.
 
+    Attributes:
+        spans: of each matrix in the file, start and stop (bytes).
+
     Raises:
         ValueError: it is no such file, or damaged.
     """
 
     def __init__(self, content: memoryview) -> None:
         self._variables: dict[str, Array | str] = {}
+        self.spans: dict[str, tuple[int, int]] = {}
         at = 0
         while at < len(content):
-            name, values, at = _matrix(content, at)
+            first = at
+            name, values, at = _matrix(content, first)
             self._variables.setdefault(name, values)
+            self.spans.setdefault(name, (first, at))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -37,6 +44,19 @@ class Level4:
     def read(self, name: str) -> Array | str:
         """A matrix [row, column]; text if it has one row of it."""
         return self._variables[name]
+
+
+def blanked(content: memoryview, wanted: Mapping[str, object]) -> bytes:
+    """The file with the wanted matrices of numbers only, as they are stored.
+
+    Raises:
+        ValueError: it is damaged, or a matrix is not there, is text, or is to have fields.
+    """
+    file = Level4(content)
+    for name, fields in wanted.items():
+        if fields or not isinstance(file.read(name) if name in file.names else None, np.ndarray):
+            raise ValueError(f"there is no matrix of numbers {name!r}: it cannot be kept")
+    return b"".join(content[slice(*file.spans[name])] for name in wanted)
 
 
 def _matrix(content: memoryview, at: int) -> tuple[str, Array | str, int]:

@@ -19,7 +19,7 @@ from ropeway_shardgen.formats.bounded import check_array
 
 Array: TypeAlias = npt.NDArray[Any]
 
-_MATRIX, _COMPRESSED = 14, 15
+MATRIX, COMPRESSED = 14, 15
 _STORED = {
     1: "i1",
     2: "u1",
@@ -36,15 +36,15 @@ _STORED = {
 }
 """How numbers and characters are stored, by the type of an element (16 and 17 are text)."""
 _TEXT = {1: "latin1", 2: "latin1", 4: "utf-16", 16: "utf-8", 17: "utf-16"}
-_CELL, _STRUCT, _CHAR = 1, 2, 4
-_NUMBERS = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
+CELL, STRUCT, _CHAR = 1, 2, 4
+CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
 """What numbers are in MATLAB, by the class of an array. Small ones may be stored in fewer bytes."""
-_LOGICAL, _COMPLEX = 0x02, 0x08
-_DEEPEST = 32
+LOGICAL, COMPLEX = 0x02, 0x08
+DEEPEST = 32
 """Cells and structs in each other."""
 _MOST_PACKED = 1032
 """Bytes that one byte of a zlib stream can become (https://zlib.net/zlib_tech.html)."""
-_BEGINNING = 1024
+BEGINNING = 1024
 """Bytes that hold the name of a variable: MATLAB's have at most 63 characters."""
 
 
@@ -76,13 +76,13 @@ class Level5:
         self._order = "<" if mark == b"IM" else ">"
         self._variables: dict[str, memoryview] = {}
         self._packed: set[str] = set()
-        for kind, body in _elements(content[128:], self._order):
-            beginning = _inflated(body, self._order, _BEGINNING) if kind == _COMPRESSED else body
-            if kind not in (_MATRIX, _COMPRESSED) or not beginning:
+        for kind, body in elements_of(content[128:], self._order):
+            beginning = inflated(body, self._order, BEGINNING) if kind == COMPRESSED else body
+            if kind not in (MATRIX, COMPRESSED) or not beginning:
                 continue
-            name = _head(_elements(beginning, self._order), self._order)[2]
+            name = head_of(elements_of(beginning, self._order), self._order)[2]
             self._variables.setdefault(name, body)
-            self._packed |= {name} if kind == _COMPRESSED else set()
+            self._packed |= {name} if kind == COMPRESSED else set()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -92,10 +92,10 @@ class Level5:
     def read(self, name: str) -> Any:
         """A variable: an array with the axes that MATLAB shows, text, `Cells` or `Structs`."""
         body = self._variables[name]
-        return _matrix(_inflated(body, self._order) if name in self._packed else body, self._order, 0)
+        return _matrix(inflated(body, self._order) if name in self._packed else body, self._order, 0)
 
 
-def _elements(content: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
+def elements_of(content: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
     """Type and bytes of one element after the other."""
     at = 0
     while at + 8 <= len(content):
@@ -106,19 +106,19 @@ def _elements(content: memoryview, order: str) -> Iterator[tuple[int, memoryview
             first, stop = at + 4, at + 4 + size
             at += 8
         else:
-            at = stop if kind == _COMPRESSED else stop + -size % 8
+            at = stop if kind == COMPRESSED else stop + -size % 8
         if stop > len(content):
             raise ValueError(f"cut short: an element of {size} bytes where {len(content) - first} are left")
         yield kind, content[first:stop]
 
 
-def _inflated(body: memoryview, order: str, most: int | None = None) -> memoryview:
+def inflated(body: memoryview, order: str, most: int | None = None) -> memoryview:
     """The matrix in a compressed element, or its first bytes."""
     stream = zlib.decompressobj()
     try:
         head = stream.decompress(body, 8)
         kind, size = struct.unpack(f"{order}2I", head)
-        if kind != _MATRIX or size > _MOST_PACKED * len(body):
+        if kind != MATRIX or size > _MOST_PACKED * len(body):
             raise ValueError(f"a compressed element of type {kind} that says it has {size} bytes")
         wanted = size if most is None else min(size, most)
         check_array(wanted)
@@ -139,16 +139,17 @@ def _next(elements: Iterator[tuple[int, memoryview]]) -> tuple[int, memoryview]:
     return found
 
 
-def _numbers(kind: int, body: memoryview, order: str) -> Array:
+def numbers_of(kind: int, body: memoryview, order: str) -> Array:
+    """The values of an element; of one that is cut off inside a value, those before."""
     if kind not in _STORED:
         raise ValueError(f"an element of type {kind} where numbers are wanted")
     dtype = np.dtype(order + _STORED[kind])
     return np.frombuffer(body, dtype, len(body) // dtype.itemsize)
 
 
-def _head(elements: Iterator[tuple[int, memoryview]], order: str) -> tuple[int, tuple[int, ...], str]:
+def head_of(elements: Iterator[tuple[int, memoryview]], order: str) -> tuple[int, tuple[int, ...], str]:
     """Flags and class, shape, and name of an array."""
-    flags, shape = (_numbers(*_next(elements), order) for _ in range(2))
+    flags, shape = (numbers_of(*_next(elements), order) for _ in range(2))
     name = bytes(_next(elements)[1]).decode("latin1")
     if len(flags) < 1 or len(shape) < 2 or len(shape) > 32 or int(shape.min()) < 0:
         raise ValueError("an array without a shape")
@@ -158,15 +159,15 @@ def _head(elements: Iterator[tuple[int, memoryview]], order: str) -> tuple[int, 
 def _matrix(body: memoryview, order: str, depth: int) -> Any:
     if not body:
         return np.empty((0, 0))
-    if depth > _DEEPEST:
-        raise ValueError(f"more than {_DEEPEST} cells and structs in each other")
-    elements = _elements(body, order)
-    flags, shape, _ = _head(elements, order)
+    if depth > DEEPEST:
+        raise ValueError(f"more than {DEEPEST} cells and structs in each other")
+    elements = elements_of(body, order)
+    flags, shape, _ = head_of(elements, order)
     kind, count = flags & 0xFF, math.prod(shape)
-    if kind == _CELL:
+    if kind == CELL:
         return Cells([_matrix(_inner(elements), order, depth + 1) for _ in range(_possible(count, body))])
-    if kind == _STRUCT:
-        width = int(_numbers(*_next(elements), order)[0])
+    if kind == STRUCT:
+        width = int(numbers_of(*_next(elements), order)[0])
         text = bytes(_next(elements)[1])
         names = [
             text[at : at + width].partition(b"\0")[0].decode("latin1") for at in range(0, len(text), max(width, 1))
@@ -180,7 +181,7 @@ def _matrix(body: memoryview, order: str, depth: int) -> Any:
 
 def _inner(elements: Iterator[tuple[int, memoryview]]) -> memoryview:
     kind, body = _next(elements)
-    if kind != _MATRIX:
+    if kind != MATRIX:
         raise ValueError(f"an element of type {kind} where an array is wanted")
     return body
 
@@ -193,10 +194,10 @@ def _possible(count: int, body: memoryview) -> int:
 
 
 def _array(elements: Iterator[tuple[int, memoryview]], flags: int, shape: tuple[int, ...], order: str) -> Array:
-    if flags & 0xFF not in _NUMBERS:
+    if flags & 0xFF not in CLASSES:
         raise ValueError(f"an array of class {flags & 0xFF}: objects, functions and sparse arrays are not read")
-    dtype = np.dtype(bool) if flags >> 8 & _LOGICAL else np.dtype(_NUMBERS[flags & 0xFF])
-    parts = [_numbers(*_next(elements), order) for _ in range(2 if flags >> 8 & _COMPLEX else 1)]
+    dtype = np.dtype(bool) if flags >> 8 & LOGICAL else np.dtype(CLASSES[flags & 0xFF])
+    parts = [numbers_of(*_next(elements), order) for _ in range(2 if flags >> 8 & COMPLEX else 1)]
     if any(len(part) != math.prod(shape) for part in parts):
         raise ValueError(f"an array of shape {shape} with {len(parts[0])} numbers")
     values = parts[0].astype(dtype) if len(parts) == 1 else parts[0] + 1j * parts[1].astype(np.float64)

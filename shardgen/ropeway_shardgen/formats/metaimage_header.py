@@ -10,15 +10,17 @@ from ropeway_shardgen.formats.geometry import from_lps
 
 _LONGEST = 1 << 16
 """Bytes of a header. Real ones have less than one KiB."""
+_DEFLATE = 1032
+"""Times that deflate can shrink at best (https://zlib.net/zlib_tech.html): what says more is not believed."""
 _DTYPES = {
     "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
     "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4",
     "MET_DOUBLE": "f8",
 }  # fmt: skip
-_SPACING = ("ElementSpacing", "ElementSize")
-_ORIGIN = ("Offset", "Position", "Origin")
-_DIRECTION = ("TransformMatrix", "Rotation", "Orientation")
-_BIG_ENDIAN = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
+SPACING = ("ElementSpacing", "ElementSize")
+ORIGIN = ("Offset", "Position", "Origin")
+DIRECTION = ("TransformMatrix", "Rotation", "Orientation")
+BIG_ENDIAN = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,7 @@ def read_header(path: Path) -> Header:
     Raises:
         ValueError: it is not one, or of a kind that is not read (several data files, text, other types of voxels).
     """
-    words, end = _words(path)
+    words, end = header_words(path)
     sides = [int(side) for side in _numbers(words, "DimSize")]
     if not 2 <= len(sides) <= 4 or any(side < 1 for side in sides) or words.get("NDims") != str(len(sides)):
         raise ValueError(f"not a MetaImage of 2 to 4 dimensions: DimSize = {words.get('DimSize')!r}")
@@ -73,7 +75,7 @@ def read_header(path: Path) -> Header:
     channels = int(words.get("ElementNumberOfChannels", "1"))
     dtype = _dtype(words)
     data, offset = _data(path, words, end)
-    spacing = _numbers(words, *_SPACING) or (1.0,) * len(sides)
+    spacing = _numbers(words, *SPACING) or (1.0,) * len(sides)
     return Header(
         shape=(*reversed(sides), *((channels,) if channels > 1 else ())),
         dimensions=len(sides),
@@ -87,7 +89,31 @@ def read_header(path: Path) -> Header:
     )
 
 
-def _words(path: Path) -> tuple[dict[str, str], int]:
+def first_byte(header: Header) -> int:
+    """Where the voxels of a file that is not compressed start (bytes).
+
+    Raises:
+        ValueError: the file does not hold them all.
+    """
+    length = header.data.stat().st_size
+    start = length - header.bytes if header.offset < 0 else header.offset
+    if start < 0 or start + header.bytes > length:
+        raise ValueError(f"{header.data.name} is cut short: {length} bytes, {max(start, 0) + header.bytes} are needed")
+    return start
+
+
+def check_stream(header: Header) -> None:
+    """Refuse a compressed file that says it holds more than it can.
+
+    Raises:
+        ValueError: it does.
+    """
+    length = header.data.stat().st_size
+    if header.bytes > length * _DEFLATE:
+        raise ValueError(f"{header.data.name} cannot hold {header.bytes} bytes: it has {length}")
+
+
+def header_words(path: Path) -> tuple[dict[str, str], int]:
     """The header's keys and values, and where it ends (bytes)."""
     with path.open("rb") as file:
         content = file.read(_LONGEST)
@@ -108,7 +134,7 @@ def _dtype(words: dict[str, str]) -> np.dtype[np.generic]:
     name = words.get("ElementType", "")
     if name not in _DTYPES:
         raise ValueError(f"voxels of type {name!r}; read are: {', '.join(_DTYPES)}")
-    big = any(words.get(key, "False").lower() == "true" for key in _BIG_ENDIAN)
+    big = any(words.get(key, "False").lower() == "true" for key in BIG_ENDIAN)
     return np.dtype(_DTYPES[name]).newbyteorder(">" if big else "<")
 
 
@@ -125,8 +151,8 @@ def _data(path: Path, words: dict[str, str], end: int) -> tuple[Path, int]:
 
 def _affine(words: dict[str, str], spacing: tuple[float, ...]) -> npt.NDArray[np.float64]:
     """Index (slice, row, column) → mm. MetaImage's own order is (column, row, slice), one row of its matrix each."""
-    origin = _numbers(words, *_ORIGIN) or (0.0, 0.0, 0.0)
-    directions = _numbers(words, *_DIRECTION) or tuple(np.eye(3).ravel().tolist())
+    origin = _numbers(words, *ORIGIN) or (0.0, 0.0, 0.0)
+    directions = _numbers(words, *DIRECTION) or tuple(np.eye(3).ravel().tolist())
     steps = np.array(_of_length("direction", directions, 9)).reshape(3, 3) * np.array(spacing)[:, None]
     return from_lps(steps[::-1].T, np.array(_of_length("origin", origin, 3)))
 

@@ -84,11 +84,7 @@ def read_header(path: Path) -> Header:
     Raises:
         ValueError: it is none, of several segments, or needs what is not read here; the message says what.
     """
-    if path.stat().st_size > _LARGEST:
-        raise ValueError(f"not a WFDB header: larger than {_LARGEST} bytes")
-    lines = path.read_text("latin1").splitlines()
-    comments = [line.lstrip("# \t") for line in lines if line.startswith("#")]
-    said = [line.split() for line in lines if line.strip() and not line.startswith("#")]
+    said, comments = header_words(path)
     if not said or len(said[0]) < 4:
         raise ValueError("a WFDB header whose first line lacks the number of signals, sampling rate or length")
     if "/" in said[0][0]:
@@ -97,6 +93,19 @@ def read_header(path: Path) -> Header:
     if len(said) != 1 + number:
         raise ValueError(f"a WFDB header of {number} signals has {len(said) - 1} lines of signals")
     return Header(tuple(_signal(place, words) for place, words in enumerate(said[1:])), rate, length, _notes(comments))
+
+
+def header_words(path: Path) -> tuple[list[list[str]], list[str]]:
+    """The words of each line of a header that is no comment, and the comments.
+
+    Raises:
+        ValueError: it is larger than any header.
+    """
+    if path.stat().st_size > _LARGEST:
+        raise ValueError(f"not a WFDB header: larger than {_LARGEST} bytes")
+    lines = path.read_text("latin1").splitlines()
+    comments = [line.lstrip("# \t") for line in lines if line.startswith("#")]
+    return [line.split() for line in lines if line.strip() and not line.startswith("#")], comments
 
 
 def _record(words: list[str]) -> tuple[int, float, int]:
