@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from ropeway.decoders.pictures import jpeg_header
+from ropeway.index import Value
 from ropeway_shardgen.adapters import image
+
+
+def plain(content: bytes) -> dict[str, Value] | None:
+    """What is found without Pillow."""
+    return image._plain_jpeg(content, jpeg_header(memoryview(content)), image._scan(content))
 
 
 def jpeg(mode: str, **options: Any) -> bytes:
@@ -24,7 +31,7 @@ ORDINARY = [
 
 @pytest.mark.parametrize("content", ORDINARY)
 def test_ordinary_files(content: bytes) -> None:
-    found = image._plain_jpeg(content)
+    found = plain(content)
     assert found is not None
     assert found == image._header(io.BytesIO(content))
 
@@ -37,5 +44,5 @@ def test_others_are_left_to_pillow() -> None:
     twelve_bits = bytearray(jpeg("L"))
     twelve_bits[twelve_bits.index(b"\xff\xc0") + 4] = 12
     for content in (jpeg("RGB", exif=exif), png.getvalue(), bytes(twelve_bits)):
-        assert image._plain_jpeg(content) is None
+        assert plain(content) is None
     assert image._header(io.BytesIO(jpeg("RGB", exif=exif)))["orientation"] == 6

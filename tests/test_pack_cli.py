@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -78,6 +79,15 @@ def test_check_says_what_is_missing(root: Path, tmp_path: Path) -> None:
     assert "label '7'" in failure(*words)
     assert len(json.loads(run(*words, "--json").stdout)["problems"]) == 2
     assert not (tmp_path / "store").exists()
+
+
+def test_check_opens_a_file_of_each_part(root: Path, tmp_path: Path) -> None:
+    words = ["pack", tmp_path / "tiny.toml", "--root", root, "--check"]
+    for file in (root / "images").iterdir():
+        file.write_bytes(file.read_bytes()[:-20])
+    assert re.search(r"raw file cannot be read: images/\d{4}\.png: a PNG cut short", failure(*words))
+    [problem] = json.loads(run(*words, "--json").stdout)["problems"]
+    assert "a PNG cut short" in problem
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ropeway_shardgen.plan import Settings, make_plan
-from ropeway_shardgen.planned import PlannedSample, stow, unstow
+from ropeway_shardgen.planned import PlannedSample, outline, stow, unstow
 from ropeway_shardgen.problems import SampleError
 from shardgen_raw import recipe, write_raw
 
@@ -38,6 +38,13 @@ def test_what_is_stowed_comes_out_as_it_was(sample: PlannedSample) -> None:
     stowed = stow(sample)
     assert repr(unstow(stowed)) == repr(sample)
     assert stow(unstow(stowed)) == stowed
+    sketch = outline(stowed)
+    assert (sketch.key, sketch.split, sketch.subject, sketch.size) == (
+        sample.key,
+        sample.split,
+        sample.subject,
+        sample.size,
+    )
 
 
 @pytest.mark.parametrize("value", ["M\udcfcller", 1 << 64])

@@ -121,6 +121,19 @@ def test_every_kind_of_table_gives_the_same_rows(name: str, write: Any, tmp_path
         planned(recipe(META, source=f'[source]\ntable = "{name}"\n'), tmp_path)
 
 
+@pytest.mark.parametrize("name", ["rows.csv", "rows.xlsx"])
+def test_a_row_wider_than_the_header_is_told(name: str, tmp_path: Path) -> None:
+    if name == "rows.csv":
+        (tmp_path / name).write_text("id,age,site\na,3,x\nb,4,y,lost\n")
+    else:
+        book = openpyxl.Workbook()
+        for cells in (("id", "age", "site"), ("a", 3, "x"), ("b", 4, "y", None, "lost")):
+            book.worksheets[0].append(cells)
+        book.save(tmp_path / name)
+    with pytest.raises(SourceError, match=rf"row 2 of {name} has [45] cells, the header 3"):
+        planned(recipe(META, source=f'[source]\ntable = "{name}"\n'), tmp_path)
+
+
 def sparse_sheet(path: Path) -> None:
     """A workbook of a few bytes whose second row is the millionth, and sixteen thousand cells wide."""
     write_sheet(path.with_name("small.xlsx"))

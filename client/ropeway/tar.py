@@ -71,7 +71,13 @@ def member_name(key: str, part: str, form: str) -> str:
 
 
 def encode_sample(key: str, parts: Iterable[tuple[str, str, bytes]], offset: int) -> tuple[bytes, SampleSpan]:
-    """Encode one sample as tar blocks.
+    """Encode one sample as tar blocks, in one string: `sample_pieces`, joined."""
+    pieces, spans = sample_pieces(key, parts, offset)
+    return b"".join(pieces), spans
+
+
+def sample_pieces(key: str, parts: Iterable[tuple[str, str, bytes]], offset: int) -> tuple[list[bytes], SampleSpan]:
+    """Encode one sample as tar blocks, of which no content is copied.
 
     Args:
         key: the sample's key.
@@ -79,7 +85,8 @@ def encode_sample(key: str, parts: Iterable[tuple[str, str, bytes]], offset: int
         offset: where in the shard the blocks will be written (bytes).
 
     Returns:
-        The blocks, and the spans of the sample and of each part's content.
+        The blocks, in pieces: each part's header, content and padding; and the spans of the sample and of each part's
+        content.
 
     Raises:
         FormatError: a name is not allowed, a part is there twice, or there is no part at all.
@@ -97,7 +104,7 @@ def encode_sample(key: str, parts: Iterable[tuple[str, str, bytes]], offset: int
         at += len(header) + len(content) + len(padding)
     if not spans:
         raise FormatError("a sample without parts", key=key)
-    return b"".join(pieces), SampleSpan(Span(offset, at - offset), spans)
+    return pieces, SampleSpan(Span(offset, at - offset), spans)
 
 
 def _header(name: str, size: int) -> bytes:
@@ -149,6 +156,15 @@ def members(file: BinaryIO) -> Iterator[Member]:
     file.seek(last)
     if file.read(len(END)) != END:
         raise FormatError("archive cut short: the closing zero blocks are missing", offset=last)
+
+
+def name_in_header(block: bytes) -> str | None:
+    """The member name in one header block; None where that is no header, or may have the name cut short."""
+    try:
+        name = tarfile.TarInfo.frombuf(block, "utf-8", "strict").name
+    except tarfile.HeaderError:
+        return None
+    return name if len(name.encode()) < _LONGEST_PATH else None
 
 
 def part_format(span: memoryview, part: str) -> str:

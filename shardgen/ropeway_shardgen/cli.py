@@ -75,7 +75,12 @@ def pack_command(  # noqa: PLR0913, PLR0917  one parameter per option
     keep_raw: Annotated[
         bool, typer.Option("--keep-raw", help="Also keep original files, without identity, as parts named <part>_raw.")
     ] = False,
-    check: Annotated[bool, typer.Option("--check", help="Only say what is missing or wrong in the folder.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Only say what is missing or wrong in the folder; of each part, one file is read."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Pack a raw dataset into WebDataset shards with an index and a manifest.
@@ -150,18 +155,21 @@ def _check(recipe: "Recipe", root: Path, settings: Any, as_json: bool) -> None:
     from rich.console import Console
 
     from ropeway.errors import SourceError
+    from ropeway_shardgen.first_files import unreadable
     from ropeway_shardgen.plan import inspect, make_plan
     from ropeway_shardgen.problems import summary
 
     problems = inspect(recipe, root, settings)
+    plan = None if problems else make_plan(recipe, root, settings)
+    if plan is not None:
+        problems = unreadable(plan)
     if as_json:
         typer.echo(msgspec.json.encode({"dataset": recipe.id, "problems": problems}))
     if problems:
         for problem in [] if as_json else problems[:20]:
             Console().print(f"  {problem}", highlight=False, markup=False, soft_wrap=True)
         raise SourceError(summary(problems), dataset=recipe.id)
-    if not as_json:
-        plan = make_plan(recipe, root, settings)
+    if plan is not None and not as_json:
         Console().print(
             f"[bold green]ready[/] {recipe.id}: {plan.samples:,} samples from {plan.source_files:,} raw files, "
             f"{len(plan.shards)} shards, would be version {plan.version}",

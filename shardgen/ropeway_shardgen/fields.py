@@ -56,13 +56,21 @@ def fill(template: str, fields: Fields) -> str:
         SampleError: a field is not there or empty.
     """
 
-    def value(match: re.Match[str]) -> str:
-        found = text(lookup(fields, match[1]))
+    literals, needed = _cut(template)
+    filled = [literals[0]]
+    for (name, width), literal in zip(needed, literals[1:], strict=True):
+        found = text(lookup(fields, name))
         if found is None or found == "":
-            raise SampleError(f"field {match[1]!r} is empty, and {template!r} needs it", reason="missing value")
-        return found.zfill(int(match[2])) if match[2] else found
+            raise SampleError(f"field {name!r} is empty, and {template!r} needs it", reason="missing value")
+        filled += (found.zfill(width), literal)
+    return "".join(filled)
 
-    return _HOLE.sub(value, template)
+
+@lru_cache(maxsize=256)
+def _cut(template: str) -> tuple[list[str], list[tuple[str, int]]]:
+    """The words around a template's holes, and of each hole its field and how wide it is to be."""
+    pieces = _HOLE.split(template)
+    return pieces[::3], [(name, int(width or 0)) for name, width in zip(pieces[1::3], pieces[2::3], strict=True)]
 
 
 class Merged(Mapping[str, Value]):

@@ -21,7 +21,7 @@ from ropeway_shardgen.fields import Fields, fill, lookup, matches
 from ropeway_shardgen.joins import read_joins
 from ropeway_shardgen.keep_raw import Once
 from ropeway_shardgen.listing import Listing
-from ropeway_shardgen.planned import PlannedSample, PlannedShard, stow, unstow
+from ropeway_shardgen.planned import PlannedSample, PlannedShard, outline, stow
 from ropeway_shardgen.problems import OnError, Problems, SampleError
 from ropeway_shardgen.recipe import Recipe
 from ropeway_shardgen.references import used_columns
@@ -30,7 +30,7 @@ from ropeway_shardgen.rules import PartRule
 from ropeway_shardgen.sizes import parse_size
 from ropeway_shardgen.source import RawSample, raw_samples
 from ropeway_shardgen.splits import leaks, split_of
-from ropeway_shardgen.values import labels, late, meta
+from ropeway_shardgen.values import labels, meta
 
 REVISION = 1
 """Part of every version. Counted up when packing would write other bytes for the same input than it did before."""
@@ -99,7 +99,7 @@ def make_plan(recipe: Recipe, root: str | Path, settings: Settings = DEFAULTS) -
     parameters = _parameters(recipe, settings)
     digest = listing.digest()
     if recipe.order == "shuffled":
-        samples.sort(key=lambda sample: hashlib.sha256(unstow(sample).key.encode()).digest())
+        samples.sort(key=lambda sample: hashlib.sha256(outline(sample).key.encode()).digest())
     return Plan(
         recipe=recipe,
         version=_version(recipe, parameters, digest),
@@ -131,7 +131,7 @@ def _leaks(recipe: Recipe, samples: list[bytes]) -> list[str]:
     """Subjects in several splits, unless the recipe says why the official split has them there."""
     if recipe.split_leaks:
         return []
-    return leaks((sample.subject, sample.split) for sample in map(unstow, samples))
+    return leaks((sample.subject, sample.split) for sample in map(outline, samples))
 
 
 def _samples(recipe: Recipe, listing: Listing, settings: Settings, problems: Problems) -> Iterator[bytes]:
@@ -141,7 +141,7 @@ def _samples(recipe: Recipe, listing: Listing, settings: Settings, problems: Pro
         joins = read_joins(recipe.joins, lambda join: used_columns(recipe, join), listing, problems)
     except SampleError as error:
         raise SourceError(str(error), dataset=recipe.id) from error
-    rules, once = Rules(recipe, joins, settings.secret), Once(recipe, listing.sizes)
+    rules, once = Rules(recipe, joins, settings.secret), Once(recipe, listing)
     for raw in raw_samples(recipe, listing, problems, settings.secret):
         if settings.limit is not None and len(places) >= settings.limit:
             return
@@ -178,7 +178,6 @@ def _sample(rules: Rules, listing: Listing, raw: RawSample) -> PlannedSample | N
         raise SampleError(str(error), reason="no key") from error
     subject = _subject(rules, fields)
     files, size = _files(recipe, listing, raw, fields)
-    early = {name: rule for name, rule in recipe.meta.items() if not late(recipe, name)}
     return PlannedSample(
         key=key,
         split=split_of(recipe, fields, subject, key),
@@ -186,7 +185,7 @@ def _sample(rules: Rules, listing: Listing, raw: RawSample) -> PlannedSample | N
         files=files,
         fields={name: lookup(fields, name) for part in files for name in _locators(recipe, part)},
         labels=labels(recipe, fields, key),
-        meta=_study(rules, fields) | meta(early, fields, key),
+        meta=_study(rules, fields) | meta(recipe.early, fields, key),
         size=size,
     )
 
@@ -235,12 +234,14 @@ def _files(recipe: Recipe, listing: Listing, raw: RawSample, fields: Fields) -> 
 
 def _file_of(listing: Listing, part: PartRule, fields: Fields) -> str | None:
     """The first of a part's paths that is there; None for an optional part of which none is, or none can be filled."""
+    if len(part.paths) == 1 and not part.optional:
+        return fill(part.paths[0], fields)  # whoever adds it to the listing finds it missing
     paths = []
     for template in part.paths:
         try:
             paths.append(fill(template, fields))
         except SampleError as error:
-            if error.reason != "missing value" or not (part.optional or len(part.paths) > 1):
+            if error.reason != "missing value":
                 raise
     for path in paths:
         if (listing.root / path).exists():
@@ -282,7 +283,7 @@ def _shards(samples: Iterable[bytes], shard_size: int) -> Iterator[PlannedShard]
     """Samples in order, each split for itself."""
     growing = {split: _Growing(split, shard_size) for split in SPLITS}
     for stowed in samples:
-        sample = unstow(stowed)
+        sample = outline(stowed)
         growing[sample.split].add(stowed, sample.size)
     for one in growing.values():
         one.end()

@@ -91,7 +91,8 @@ def _parts(plan: Plan, summaries: Sequence[ShardSummary]) -> tuple[Part, ...]:
     parts: dict[str, Part] = {}
     for summary in summaries:
         for part in summary.parts:
-            parts[part.name] = sidecar.merged(parts.get(part.name), part)
+            before = parts.get(part.name)
+            parts[part.name] = part if before is None else sidecar.merged(before, part)
     return tuple(
         parts.get(name, Part(name=name, kind=rule.kind, format="")) for name, rule in plan.recipe.parts.items()
     )

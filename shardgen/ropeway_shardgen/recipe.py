@@ -97,11 +97,27 @@ class Recipe(Rule, frozen=True, kw_only=True, dict=True):
         """Why subjects may be in several splits; empty: they may not."""
         return "" if isinstance(self.split, SubjectHash) else self.split.leaks
 
+    @cached_property
+    def late(self) -> dict[str, MetaRule]:
+        """The metadata columns filled from a part's file, which is only opened when its shard is packed."""
+        return {name: rule for name, rule in self.meta.items() if _part_before_dot(rule.from_) in self.parts}
+
+    @cached_property
+    def early(self) -> dict[str, MetaRule]:
+        """The other metadata columns."""
+        return {name: rule for name, rule in self.meta.items() if name not in self.late}
+
     @property
     def columns(self) -> dict[str, str]:
         """Metadata column → its type, as the index has them."""
         study = {"study": "string"} if self.study else {}
         return study | {name: rule.type for name, rule in self.meta.items()}
+
+
+def _part_before_dot(field: str) -> str:
+    """The part that a field such as `image.width` may be of."""
+    part, dot, _ = field.partition(".")
+    return part if dot else ""
 
 
 def configured(name: str, options: Mapping[str, Any]) -> tuple[Adapter[Any], Options]:

@@ -1,9 +1,10 @@
 """Packing one shard: a pure function of its plan, the recipe and the raw files. Memory is that of one sample."""
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
@@ -13,7 +14,7 @@ from ropeway.checksum import crc32c
 from ropeway.content import compared, content_number
 from ropeway.errors import RopewayError
 from ropeway.index import Row, Value
-from ropeway.manifest import Kind, Part, object_path
+from ropeway.manifest import Kind, object_path
 from ropeway.stores import Store
 from ropeway_shardgen import sidecar
 from ropeway_shardgen.adapters import Payload
@@ -21,7 +22,7 @@ from ropeway_shardgen.adapters.opened import close_all
 from ropeway_shardgen.planned import PlannedSample, PlannedShard
 from ropeway_shardgen.problems import OnError, SampleError, one_line
 from ropeway_shardgen.recipe import Recipe
-from ropeway_shardgen.sidecar import ShardSummary
+from ropeway_shardgen.sidecar import Look, ShardSummary
 from ropeway_shardgen.values import late_meta
 
 Advance: TypeAlias = Callable[[int, int], None]
@@ -46,9 +47,8 @@ class _Written:
     path: str
     compared: Mapping[str, Kind]
     size: int = 0
-    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
     rows: list[Row] = field(default_factory=list)
-    parts: dict[str, Part] = field(default_factory=dict)
+    looks: defaultdict[str, Counter[Look]] = field(default_factory=lambda: defaultdict(Counter))
     skipped: Counter[str] = field(default_factory=Counter)
 
 
@@ -61,23 +61,28 @@ def pack_shard(job: Job, shard: PlannedShard, advance: Advance) -> ShardSummary:
     """
     kinds: dict[str, Kind] = {name: part.kind for name, part in job.recipe.parts.items()}
     written = _Written(f"{job.version}/{shard.name}", compared(kinds, job.recipe.manifest_tasks))
-    blocks = _blocks(job, shard, written, advance)
+    samples = _samples(job, shard, written, advance)
+    digest = hashlib.sha256()
     try:
-        if (first := next(blocks, None)) is not None:
+        if (first := next(samples, None)) is not None:
             with job.store.writing(object_path(job.recipe.id, written.path)) as file:
-                for some in chain([first], blocks, [tar.END]):
-                    file.write(some)
-                    written.digest.update(some)
-                    written.size += len(some)
+                for pieces in chain([first], samples, [[tar.END]]):
+                    for piece in pieces:
+                        file.write(piece)
+                        digest.update(piece)
     finally:
         close_all()
     summary = ShardSummary(
         name=shard.name,
         split=shard.split,
-        bytes=written.size,
+        bytes=written.size and written.size + len(tar.END),
         samples=len(written.rows),
-        sha256=written.digest.hexdigest(),
-        parts=tuple(written.parts[name] for name in job.recipe.parts if name in written.parts),
+        sha256=digest.hexdigest(),
+        parts=tuple(
+            sidecar.part_of(name, rule, written.looks[name])
+            for name, rule in job.recipe.parts.items()
+            if name in written.looks
+        ),
         skipped=dict(sorted(written.skipped.items())),
     )
     schema = index.schema(job.recipe.parts, job.recipe.manifest_tasks, job.recipe.columns)
@@ -86,11 +91,11 @@ def pack_shard(job: Job, shard: PlannedShard, advance: Advance) -> ShardSummary:
     return summary
 
 
-def _blocks(job: Job, shard: PlannedShard, written: _Written, advance: Advance) -> Iterator[bytes]:
-    """The tar blocks of each sample that can be read."""
+def _samples(job: Job, shard: PlannedShard, written: _Written, advance: Advance) -> Iterator[list[bytes]]:
+    """The tar blocks of each sample that can be read, in pieces."""
     for sample in shard.samples:
         try:
-            payloads = {part: _read(job, sample, part, path) for part, path in sample.files.items()}
+            payloads = {part: read_part(job.recipe, job.root, sample, part) for part in sample.files}
             found = {part: payload.fields for part, payload in payloads.items()}
             meta = {**sample.meta, **late_meta(job.recipe, found, sample.key)}
         except SampleError as error:
@@ -98,22 +103,23 @@ def _blocks(job: Job, shard: PlannedShard, written: _Written, advance: Advance) 
                 raise
             written.skipped[error.reason] += 1
         else:
-            yield _add(job, sample, payloads, meta, written)
+            yield _add(sample, payloads, meta, written)
         advance(1, sample.size)
 
 
 def _add(
-    job: Job, sample: PlannedSample, payloads: Mapping[str, Payload], meta: Mapping[str, Value], written: _Written
-) -> bytes:
-    """The tar blocks of a sample, of which note is taken."""
+    sample: PlannedSample, payloads: Mapping[str, Payload], meta: Mapping[str, Value], written: _Written
+) -> list[bytes]:
+    """The tar blocks of a sample, of which note is taken, in pieces."""
     contents = [(part, payload.format, payload.content) for part, payload in payloads.items()]
-    blocks, spans = tar.encode_sample(sample.key, contents, written.size)
+    pieces, spans = tar.sample_pieces(sample.key, contents, written.size)
+    written.size += spans.span.length
     written.rows.append(
         Row(
             key=sample.key,
             shard=written.path,
             span=spans.span,
-            crc32c=crc32c(blocks),
+            crc32c=reduce(lambda before, piece: crc32c(piece, before), pieces, 0),
             split=sample.split,
             subject=sample.subject,
             parts=spans.parts,
@@ -123,28 +129,32 @@ def _add(
         )
     )
     for part, payload in payloads.items():
-        own = sidecar.part_of(part, job.recipe.parts[part], payload)
-        written.parts[part] = sidecar.merged(written.parts.get(part), own)
-    return blocks
+        written.looks[part][sidecar.look_of(payload)] += 1
+    return pieces
 
 
-def _read(job: Job, sample: PlannedSample, part: str, path: str) -> Payload:
-    """Read one part. Whatever a format's library raises becomes a SampleError that names the file."""
-    adapter, options = job.recipe.readers[part]
+def read_part(recipe: Recipe, root: Path, sample: PlannedSample, part: str) -> Payload:
+    """Read one part of a sample from the raw folder.
+
+    Raises:
+        SampleError: it cannot be read. Whatever a format's library raises becomes one that names the file.
+    """
+    adapter, options = recipe.readers[part]
+    path = sample.files[part]
     place = path or f"part {part}"
     try:
-        payload: Payload = adapter.read(job.root / path, sample.fields, options)
+        payload: Payload = adapter.read(root / path, sample.fields, options)
     except SampleError as error:
         raise SampleError(
-            f"{place}: {error.args[0]}", reason=error.reason, dataset=job.recipe.id, key=sample.key
+            f"{place}: {error.args[0]}", reason=error.reason, dataset=recipe.id, key=sample.key
         ) from error
     except RopewayError:
         raise
     except FileNotFoundError as error:
         raise SampleError(
-            f"raw file missing: {path}", reason="missing file", dataset=job.recipe.id, key=sample.key
+            f"raw file missing: {path}", reason="missing file", dataset=recipe.id, key=sample.key
         ) from error
     except Exception as error:
         problem = f"raw file cannot be read: {place}: {one_line(error)}"
-        raise SampleError(problem, reason="unreadable file", dataset=job.recipe.id, key=sample.key) from error
+        raise SampleError(problem, reason="unreadable file", dataset=recipe.id, key=sample.key) from error
     return payload

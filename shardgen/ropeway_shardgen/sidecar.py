@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import reduce
+from typing import NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -95,32 +97,39 @@ def read_all(store: Store, paths: Sequence[str]) -> Iterator[tuple[ShardSummary,
             pool.shutdown(cancel_futures=True)
 
 
-def part_of(name: str, rule: PartRule, payload: Payload) -> Part:
-    """What one sample says of a part."""
-    return Part(
-        name=name,
-        kind=rule.kind,
-        format=payload.format,
-        dtype=payload.dtype,
-        shape=payload.shape,
-        axes=payload.axes,
-        units=payload.units,
-        sampling_rate=payload.sampling_rate,
-        channels=payload.channels,
-        mean=rule.mean,
-        std=rule.std,
-        windows=rule.windows,
-        samples=1,
-    )
+class Look(NamedTuple):
+    """What a payload says of its part; most samples of a shard say the same."""
+
+    format: str
+    dtype: str | None
+    shape: tuple[int, ...] | None
+    axes: tuple[str, ...]
+    units: str
+    sampling_rate: float | None
+    channels: tuple[str, ...]
 
 
-def merged(one: Part | None, other: Part) -> Part:
+def look_of(payload: Payload) -> Look:
+    """What a payload says of its part."""
+    return Look(payload.format, payload.dtype, payload.shape, payload.axes, payload.units, payload.sampling_rate,
+                payload.channels)  # fmt: skip
+
+
+def part_of(name: str, rule: PartRule, looks: Mapping[Look, int]) -> Part:
+    """What samples say of a part; `looks`: how many of them say what."""
+    parts = (
+        Part(name=name, kind=rule.kind, mean=rule.mean, std=rule.std, windows=rule.windows, samples=samples,
+             **look._asdict())
+        for look, samples in looks.items()
+    )  # fmt: skip
+    return reduce(merged, parts)
+
+
+def merged(one: Part, other: Part) -> Part:
     """What two descriptions of a part have in common; what differs becomes null or empty.
 
     Where formats differ, each sample's member name tells which it is.
     """
-    if one is None:
-        return other
     return replace(
         one,
         format=one.format if one.format == other.format else "",

@@ -143,7 +143,8 @@ def _text(path: Path, rule: TableRule) -> io.TextIOWrapper:
 
 def _parquet(path: Path, rule: TableRule) -> Iterator[Fields]:
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches():
+        bounded.check_groups(file.metadata)
+        for batch in bounded.batches(file):
             yield from (_flat(row, rule) for row in batch.to_pylist())
 
 
@@ -155,15 +156,17 @@ def _sheet(path: Path, rule: TableRule) -> Iterator[Fields | str]:
                 raise ValueError(f"it unpacks to more than {_LARGEST:,} bytes")
         book = require("openpyxl", "excel").load_workbook(file, read_only=True, data_only=True)
         sheet = book.worksheets[0]
-        columns = rule.columns or _header(_trimmed(next(sheet.iter_rows(values_only=True), ())))
-        # Only the columns that are named: a sheet may say that its empty rows are 16,384 cells wide.
-        for cells in sheet.iter_rows(min_row=1 if rule.columns else 2, max_col=len(columns), values_only=True):
-            if any(cell is not None for cell in cells):
-                yield _row(columns, [_plain(cell) for cell in cells], rule)
+        sheet.reset_dimensions()  # a sheet may say that its empty rows are 16,384 cells wide
+        rows = map(_trimmed, sheet.iter_rows(values_only=True))
+        columns = rule.columns or _header(next(rows, []))
+        for cells in rows:
+            if cells:
+                lacking = [None] * (len(columns) - len(cells))
+                yield _row(columns, [*map(_plain, cells), *lacking], rule)
 
 
 def _trimmed(cells: Sequence[Any]) -> list[Any]:
-    """A header row without the empty cells that a sheet has to its right."""
+    """A row without the empty cells that a sheet has to its right."""
     full = [place for place, cell in enumerate(cells) if cell is not None]
     return list(cells[: full[-1] + 1]) if full else []
 

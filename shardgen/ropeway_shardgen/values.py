@@ -149,12 +149,6 @@ def _float(raw: str, what: str, key: str) -> float:
     return number
 
 
-def late(recipe: Recipe, name: str) -> bool:
-    """Whether a metadata column is filled from a part's file, which is only opened when its shard is packed."""
-    part, dot, _ = recipe.meta[name].from_.partition(".")
-    return bool(dot) and part in recipe.parts
-
-
 def late_meta(recipe: Recipe, found: Mapping[str, Fields], key: str) -> dict[str, Value]:
     """The metadata columns that come from parts' files. A part that the sample lacks leaves them empty.
 
@@ -163,9 +157,10 @@ def late_meta(recipe: Recipe, found: Mapping[str, Fields], key: str) -> dict[str
         found: part → what its adapter found.
         key: the sample, for errors.
     """
+    if not recipe.late:
+        return {}
     fields: dict[str, Value] = {f"{part}.{name}": value for part, own in found.items() for name, value in own.items()}
-    columns = {name: rule for name, rule in recipe.meta.items() if late(recipe, name)}
-    for rule in columns.values():
+    for rule in recipe.late.values():
         if rule.from_.partition(".")[0] not in found:
             fields[rule.from_] = None
-    return meta(columns, fields, key)
+    return meta(recipe.late, fields, key)

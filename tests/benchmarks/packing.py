@@ -1,9 +1,9 @@
 """`python -m benchmarks packing`: what packing costs, against a plain copy and against webdataset's ShardWriter.
 
-Every system is given the same JPEG files, from the page cache, in interleaved rounds on one disk; medians are told.
-Ropeway alone waits until the disk has its bytes (fsync), checks each file, and writes checksums and an index; the
-ShardWriter gets the bytes and a class each, and writes tars only. Rates are of wall time, and of processor time (user
-and system, children too), which other work on the machine disturbs less.
+Every system reads the same JPEG files, from the page cache, in interleaved rounds on one disk, and ends when the disk
+has its bytes (fsync, `sync -f`); medians are told. Ropeway alone plans, checks each file, and writes hashes, checksums
+and an index; the ShardWriter gets the bytes and a class each, and writes tars only. Rates are of wall time, and of
+processor time (user and system, children too), which other work on the machine disturbs less.
 """
 
 import argparse
@@ -15,16 +15,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import webdataset
 from PIL import Image
+from webdataset.writer import ShardWriter
 
-from benchmarks import packing_inside
+from benchmarks import packing_adapters, packing_floor, packing_inside
 from ropeway.stores import LocalStore
 from ropeway_shardgen import clusters
 from ropeway_shardgen.engine import Engine, in_process, in_processes
@@ -71,7 +71,7 @@ from = "label"
 classes = ["0", "1", "2"]
 """
 
-_SIDES = {"100 KB": (360, 1.0), "20 KB": (160, 0.25)}
+_SIDES = {"1 MB": (1150, 0.5), "100 KB": (360, 1.0), "10 KB": (112, 0.1)}
 """Size of a file → its side in pixels (noise has 0.75 bytes a pixel at this quality), and the share of the bytes asked
 for: a file system takes its time for many small files."""
 
@@ -109,21 +109,35 @@ class Pace(Watch):
 
 def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks packing", description=__doc__)
-    parser.add_argument("--megabytes", type=int, default=1200, help="of files of 100 KB, and a quarter of it of 20 KB")
+    parser.add_argument(
+        "--megabytes", type=int, default=1200, help="of files of 100 KB; half of it of 1 MB, a tenth of it of 10 KB"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scratch", type=Path, help="where to make the temporary folder")
+    parser.add_argument("--adapters", nargs="*", metavar="NAME", help="only the table of adapters: of all, or of these")
     given = parser.parse_args(words)
     with tempfile.TemporaryDirectory(prefix="ropeway-packing-", dir=given.scratch) as scratch:
+        if given.adapters is not None:
+            _say(packing_adapters.told(Path(scratch), packing_adapters.chosen(given.adapters)))
+            return
         for name, (side, share) in _SIDES.items():
             root = Path(scratch, name)
             count, size = _write(root, side, int(given.megabytes * share * 1_000_000))
             costs = _compare(root, Path(scratch, "out"), given.rounds)
             told = [*_told(f"{count:,} JPEG files of {name}", size, costs)]
+            packed, rival = (statistics.median(costs[one].cpu) / count for one in ("Ropeway, 1 process", "ShardWriter"))
+            told += packing_floor.told(loads(RECIPE, "jpegs"), root, Path(scratch, "floor"), packed, rival)
             told += _scaling(root, Path(scratch, "out"), given.rounds)
             shutil.rmtree(root)
-            sys.stdout.write("\n".join(told) + "\n\n")
-            sys.stdout.flush()
-        sys.stdout.write("\n".join(packing_inside.told(Path(scratch))) + "\n")
+            _say([*told, ""])
+        _say(packing_inside.told(Path(scratch)))
+        _say(packing_adapters.told(Path(scratch), packing_adapters.chosen([])))
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
 
 
 def _write(root: Path, side: int, wanted: int) -> tuple[int, int]:
@@ -167,18 +181,25 @@ def _compare(root: Path, out: Path, rounds: int) -> dict[str, Cost]:
 
 def _copy(root: Path, out: Path) -> None:
     subprocess.run(["cp", "-r", root, out], check=True)
+    subprocess.run(["sync", "-f", out], check=True)
 
 
 def _tar(root: Path, out: Path) -> None:
     out.mkdir()
     subprocess.run(["tar", "cf", out / "all.tar", "-C", root, "images"], check=True)
+    subprocess.run(["sync", "-f", out], check=True)
 
 
 def _shard_writer(root: Path, out: Path) -> None:
     out.mkdir()
-    with webdataset.ShardWriter(str(out / "%06d.tar"), maxsize=64 << 20, verbose=0) as writer:
+    with ShardWriter(str(out / "%06d.tar"), maxsize=64 << 20, verbose=0, post=_settle) as writer:
         for number, file in enumerate(sorted((root / "images").iterdir())):
             writer.write({"__key__": file.stem, "jpg": file.read_bytes(), "cls": number % 3})
+
+
+def _settle(path: str) -> None:
+    with Path(path).open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _ropeway(recipe: Recipe, root: Path, out: Path, engine: Engine) -> None:
