@@ -108,8 +108,14 @@ MADE_UP = Results(
         Measured(workload="ecg", source="local", system="mosaic", missing="not installed"),
         Measured(workload="ecg", source="s3", system="ropeway", samples_per_second=90.0,
                  loop_per_second=95.0, shuffle_quality=0.99, first_batch_seconds=1.5),
+        Measured(workload="jpeg", source="s3", system="ropeway", samples_per_second=70.0,
+                 loop_per_second=72.0, shuffle_quality=0.99, first_batch_seconds=0.5),
     ],
-    ceilings=[Ceiling(workload="ecg", source="local", name="readv", samples_per_second=125.0)],
+    ceilings=[Ceiling(workload="ecg", source="local", name="readv", samples_per_second=125.0),
+              Ceiling(workload="ecg", source="s3", name="gets", samples_per_second=190.0),
+              Ceiling(workload="ecg", source="s3", name="gets_kept", samples_per_second=100.0),
+              Ceiling(workload="jpeg", source="s3", name="gets_kept", samples_per_second=400.0),
+              Ceiling(workload="jpeg", source="s3", name="decode", samples_per_second=100.0)],
     resumes=[Resume(system="ropeway", workload="ecg", seconds=0.1, exact=True),
              Resume(system="webdataset", workload="ecg", missing="it has no state")],
     reads=[Reads(workload="clustered", read_bytes=120, matching_bytes=100, dataset_bytes=2000, requests=3)],
@@ -123,6 +129,10 @@ def test_targets_are_judged_against_each_rivals_best() -> None:
     assert verdicts["ecg from the page cache ≥ 2.5 × litdata, arrays"] == "met (3.33 ×)"
     assert verdicts["ecg from the page cache ≥ 12 × mosaicml-streaming"] == "not measured"
     assert verdicts["ecg from the page cache ≥ 0.6 of readv (1 MiB pieces, one buffer)"] == "met (0.80)"
+    assert verdicts["ecg from S3 ≥ 0.9 of raw range GETs, same client"] == "not met (0.50)"
+    assert verdicts["ecg from S3 ≥ 0.9 of the same GETs, all bytes kept"] == "met (0.95)"
+    both = "jpeg from S3 ≥ 0.9 of the same GETs, all bytes kept and decode only, all cores"
+    assert verdicts[both] == "met (0.90)"  # 400 and 100 a second: one after the other 80, of which we reach 72
     assert verdicts["5 % subset, matches together: reads ≤ 1.3 × the matching bytes"] == "met (1.20)"
     assert verdicts["first batch from S3 < 1 s"] == "not met (1.50 s)"
     assert verdicts["data-wait < 1 % while a step takes 1.2 × the batch's time"] == "met (0.20 %)"

@@ -10,18 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ropeway.errors import UsageError
-from ropeway.order import (
-    OPEN_BYTES,
-    Blocks,
-    EpochOrder,
-    Sequential,
-    Shuffled,
-    ShuffledEpoch,
-    cut_blocks,
-    fold,
-    keyed,
-    mix,
-)
+from ropeway.hashing import fold, keyed, mix, unkeyed
+from ropeway.order import OPEN_BYTES, Blocks, EpochOrder, Sequential, Shuffled, ShuffledEpoch, cut_blocks
 from ropeway.samples import Ints, Samples, ShardRef
 
 
@@ -111,6 +101,22 @@ def test_epochs_and_seeds_differ_and_do_not_add_up() -> None:
 def test_keyed_hashes_never_collide(numbers: list[int], key: int) -> None:
     hashes = keyed(np.array(numbers, np.uint64), np.uint64(key))
     assert len(set(hashes.tolist())) == len(numbers)
+
+
+@given(st.lists(st.integers(0, 2**63 - 1), max_size=200), st.integers(0, 2**64 - 1))
+def test_keyed_hashes_can_be_undone(numbers: list[int], key: int) -> None:
+    assert unkeyed(keyed(np.array(numbers, np.int64), np.uint64(key)), np.uint64(key)).tolist() == numbers
+
+
+@pytest.mark.parametrize("world_size", [1, 3])
+def test_how_many_samples_are_sorted_at_once_changes_nothing(world_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = np.random.default_rng(0).integers(1, 40, 500).tolist()
+    one = ShuffledEpoch(blocks(sizes), lanes=12, window=3, seed=5, epoch=1)
+    whole = [sequence(one, 17, rank, world_size) for rank in range(world_size)]
+    monkeypatch.setattr("ropeway.order.SORTED", 1)
+    piecewise = [sequence(one, 17, rank, world_size) for rank in range(world_size)]
+    assert all((a == b).all() for some, others in zip(whole, piecewise, strict=True)
+               for a, b in zip(some, others, strict=True))  # fmt: skip
 
 
 def test_golden_hash() -> None:

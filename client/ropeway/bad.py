@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from ropeway.errors import FormatError, UsageError
-from ropeway.order import fold, keyed
+from ropeway.hashing import fold, keyed
 
 _STAND_INS = 3  # the purpose of this module's keys, beside those of the order
 _TRIES = 16

@@ -13,7 +13,8 @@ import numpy as np
 
 from ropeway.cuts import Cut
 from ropeway.errors import UsageError
-from ropeway.order import Appetite, Order, fold, keyed
+from ropeway.hashing import fold, keyed
+from ropeway.order import Appetite, Order
 from ropeway.samples import Ints, Samples
 from ropeway.steps import Feed
 from ropeway.view import View
@@ -90,18 +91,18 @@ class BudgetCutter:
 
     @cached_property
     def digest(self) -> str:
-        rule = ("budget", 1, self.budget.limit, self.budget.padded, STRETCH, self.order.digest(self.view.table()))
+        rule = ("budget", 1, self.budget.limit, self.budget.padded, STRETCH, self.order.digest(self.view.layout()))
         return hashlib.sha256(repr(rule).encode() + self.costs.astype("<i8").tobytes()).hexdigest()[:12]
 
     def appetite(self, world_size: int) -> Appetite:
         """The order's, which ranks share, and the samples that wait until their stretch was sorted."""
-        table = self.view.table()
+        table = self.view.layout()
         asked, mean = self.order.appetite(table, 1), int(table.length.mean())
         sorted_bytes = STRETCH * mean if mean < asked.block else 0
         return replace(asked, held=min(int(table.length.sum()), asked.held + sorted_bytes) // world_size)
 
     def cuts(self, seed: int, epoch: int, position: int) -> Iterator[Cut]:
-        sequence = self.order.epoch(self.view.table(), seed, epoch)
+        sequence = self.order.epoch(self.view.layout(), seed, epoch)
         key = int(fold(seed, epoch, _BUDGET))
         at = position // STRETCH * STRETCH
         feed = Feed(sequence, at, World())

@@ -32,6 +32,20 @@ _SHARED, _WORTH, _PIECE = 500, 1 << 20, 2048
 """Gathers of more items let other threads run; from so many bytes on that is wanted; pieces are at least that large."""
 
 
+_LARGEST = (32 << 20) - (64 << 10)
+"""Bytes of the largest array by which glibc learns, with room for its page's rest."""
+
+
+def reuse_freed() -> None:
+    """Let large arrays be made of memory that others were freed from.
+
+    glibc takes fresh pages for an array that is larger than any it has seen freed, up to 32 MiB, and gives them back as
+    soon as the array is let go (mallopt(3), M_MMAP_THRESHOLD): clearing them would cost about as much as the copying.
+    So it is shown one, which nobody touches.
+    """
+    np.empty(_LARGEST, np.uint8)
+
+
 def address(buffer: Array) -> int:
     """Where an array's bytes begin. Whoever keeps the number has to keep the array."""
     return int(buffer.__array_interface__["data"][0])

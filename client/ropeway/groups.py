@@ -12,7 +12,8 @@ import numpy as np
 
 from ropeway.cuts import Cut
 from ropeway.errors import UsageError
-from ropeway.order import Appetite, Order, Sequential, fold, keyed
+from ropeway.hashing import fold, keyed
+from ropeway.order import Appetite, Order, Sequential
 from ropeway.samples import Ints
 from ropeway.view import View
 

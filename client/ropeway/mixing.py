@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ropeway.errors import UsageError
-from ropeway.order import fold, keyed
+from ropeway.hashing import fold, keyed
 from ropeway.samples import Ints
 from ropeway.view import View
 

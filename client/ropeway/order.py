@@ -13,7 +13,7 @@ block. Memory is per block, work is per window: nothing is replayed to start in 
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ropeway.errors import UsageError
-from ropeway.samples import Ints, Samples
+from ropeway.hashing import fold, keyed, unkeyed
+from ropeway.samples import Ints, Layout
 
 LANES = 192
 """2⁶·3: divisible by every world size up to 4, and by 6, 8, 12, 16, 24, 32, 48, 64, 96 and 192."""
@@ -36,30 +37,10 @@ the other defaults, which is what object stores like to be asked for."""
 SMALL_BYTES = 32 << 20
 """Views up to that size are shuffled sample by sample, since they are read whole in a few requests anyway."""
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+SORTED = 1 << 14
+"""Samples that are put in order at once, at least: few calls, on what stays in the processor's cache."""
+
 _BLOCKS, _SAMPLES = 1, 2  # purposes: what a key is used for
-
-Words = npt.NDArray[np.uint64]
-
-
-def mix(words: Words) -> Words:
-    """The finaliser of SplitMix64 (Steele, Lea & Flood 2014; Stafford's variant 13): a bijection of 64-bit words."""
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
-
-
-def fold(*parts: int) -> np.uint64:
-    """A key from whole numbers, each taken modulo 2⁶⁴: `fold(seed, epoch, purpose)`."""
-    word = np.zeros(1, np.uint64)
-    for part in parts:
-        word = mix((word + _GOLDEN) ^ np.uint64(part % (1 << 64)))
-    return np.uint64(word[0])
-
-
-def keyed(numbers: npt.NDArray[np.integer], key: np.uint64) -> Words:
-    """A keyed hash of whole numbers: different numbers have different hashes, so sorting by it is one permutation."""
-    return mix(mix(numbers.astype(np.uint64) + key) ^ key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +58,7 @@ class Blocks:
         return int(self.starts[-1])
 
 
-def cut_blocks(table: Samples, block_bytes: int) -> Blocks:
+def cut_blocks(table: Layout, block_bytes: int) -> Blocks:
     """Cut a view into blocks: rows of one shard whose offsets fall into the same `block_bytes` grid cell of it.
 
     A cell without samples is no block; a sample longer than a cell is a block of its own.
@@ -132,15 +113,15 @@ class Appetite:
 class Order(Protocol):
     """How a view's samples are put in sequence: a value, fixed for a job."""
 
-    def epoch(self, table: Samples, seed: int, epoch: int) -> EpochOrder:
+    def epoch(self, table: Layout, seed: int, epoch: int) -> EpochOrder:
         """The order of one epoch."""
         ...
 
-    def digest(self, table: Samples) -> str:
+    def digest(self, table: Layout) -> str:
         """12 hex digits that change whenever the sequence could: they guard a saved position."""
         ...
 
-    def appetite(self, table: Samples, world_size: int) -> "Appetite":
+    def appetite(self, table: Layout, world_size: int) -> "Appetite":
         """What it asks of each rank's loader, where shards are read by range."""
         ...
 
@@ -149,13 +130,13 @@ class Order(Protocol):
 class Sequential:
     """Storage order, the same in every epoch: for evaluation and export."""
 
-    def epoch(self, table: Samples, seed: int, epoch: int) -> EpochOrder:
+    def epoch(self, table: Layout, seed: int, epoch: int) -> EpochOrder:
         return _Storage(len(table))
 
-    def digest(self, table: Samples) -> str:
+    def digest(self, table: Layout) -> str:
         return _digest("sequential", 1, len(table))
 
-    def appetite(self, table: Samples, world_size: int) -> Appetite:
+    def appetite(self, table: Layout, world_size: int) -> Appetite:
         return Appetite()
 
 
@@ -182,19 +163,19 @@ class Shuffled:
             if value is not None and value < 1:
                 raise UsageError(f"{name} must be at least 1, not {value}")
 
-    def epoch(self, table: Samples, seed: int, epoch: int) -> EpochOrder:
+    def epoch(self, table: Layout, seed: int, epoch: int) -> EpochOrder:
         return ShuffledEpoch(cut_blocks(table, self.block_size(table)), self.lanes, self.window, seed, epoch)
 
-    def digest(self, table: Samples) -> str:
+    def digest(self, table: Layout) -> str:
         return _digest("shuffled", 1, len(table), self.lanes, self.window, self.block_size(table))
 
-    def appetite(self, table: Samples, world_size: int) -> Appetite:
+    def appetite(self, table: Layout, world_size: int) -> Appetite:
         lanes = self.lanes // int(np.gcd(self.lanes, world_size))
         size, block = int(table.length.sum()), self.block_size(table)
         rest = max(0, block - size // max(1, len(table)))  # of an open block, when its first sample is taken
         return Appetite(min(size // world_size, lanes * self.window * rest), block if size > SMALL_BYTES else size)
 
-    def block_size(self, table: Samples) -> int:
+    def block_size(self, table: Layout) -> int:
         """Bytes of a block in this view."""
         return self.size_for(int(table.length.sum()))
 
@@ -215,8 +196,8 @@ class ShuffledEpoch:
         self._lanes, self._window = lanes, window
         self._starts = blocks.starts
         self._key = fold(seed, epoch, _SAMPLES)
-        rank = np.argsort(keyed(np.arange(len(blocks)), fold(seed, epoch, _BLOCKS)))
-        self._ranked = rank.astype(blocks.starts.dtype)
+        key = fold(seed, epoch, _BLOCKS)
+        self._ranked = unkeyed(np.sort(keyed(np.arange(len(blocks)), key)), key).astype(blocks.starts.dtype)
         sizes = np.diff(blocks.starts)[self._ranked]
         self._ends = np.cumsum(sizes, dtype=blocks.starts.dtype)
 
@@ -246,43 +227,55 @@ class ShuffledEpoch:
         return max(1, min(8 * window, (1 << 19) // lanes))
 
     def _stretch(self, lanes: Ints, slot: int, until: int, start: int, rank: int, world_size: int) -> Stretch:
-        pieces = [self._lane(int(lane), slot, until) for lane in lanes]
-        rows = _columns([rows for rows, _ in pieces], until - slot)
-        windows = _columns([windows for _, windows in pieces], until - slot)
-        positions = (np.arange(slot, until)[:, None] * self._lanes + lanes).ravel()
+        together = max(1, SORTED // (until - slot))
+        tables = [self._slots(lanes[at : at + together], slot, until) for at in range(0, len(lanes), together)]
+        rows, windows = (np.concatenate(column).T for column in zip(*tables, strict=True))
+        positions = np.arange(slot, until)[:, None] * self._lanes + lanes
         mine = (rows >= 0) & (positions >= start) & (positions % world_size == rank)
-        return Stretch(positions[mine], rows[mine], windows[mine] * self._lanes + positions[mine] % self._lanes)
+        return Stretch(positions[mine], rows[mine], (windows * self._lanes + lanes)[mine])
 
-    def _lane(self, lane: int, slot: int, until: int) -> tuple[Ints, Ints]:
-        """Rows and windows of a lane's slots `slot` to `until` (fewer where the lane ends before)."""
+    def _slots(self, lanes: Ints, slot: int, until: int) -> tuple[Ints, Ints]:
+        """Rows and windows of the slots `slot` to `until` of some lanes, int64 (lanes, slots); −1 past a lane's end."""
         share, extra = divmod(self.samples, self._lanes)
-        first = lane * share + min(lane, extra)
-        stop = first + share + (lane < extra)
-        low, high = min(first + slot, stop), min(first + until, stop)
-        if low == high:
-            return np.empty(0, np.int64), np.empty(0, np.int64)
+        first = lanes * share + np.minimum(lanes, extra)
+        stop = first + share + (lanes < extra)
+        low, high = np.minimum(first + slot, stop), np.minimum(first + until, stop)
+        table = np.full((2, len(lanes), until - slot), -1, np.int64)
+        there = np.flatnonzero(low < high)
+        if not len(there):
+            return table[0], table[1]
+        first, stop, low, high = first[there], stop[there], low[there], high[there]
         origin = self._block_at(first)
-        from_block = origin + (self._block_at(low) - origin) // self._window * self._window
-        to_block = origin + ((self._block_at(high - 1) - origin) // self._window + 1) * self._window
-        numbers = np.arange(from_block, min(to_block, len(self._ranked)))
+        begin = origin + (self._block_at(low) - origin) // self._window * self._window
+        end = np.minimum(
+            origin + ((self._block_at(high - 1) - origin) // self._window + 1) * self._window, len(self._ranked)
+        )
+        of, numbers = _runs(begin, end)  # the blocks: which lane each is for
         ends = self._ends[numbers].astype(np.int64)
-        begins = np.concatenate([[self._ends[from_block - 1] if from_block else 0], ends[:-1]]).astype(np.int64)
+        begins = np.where(numbers > 0, self._ends[numbers - 1], 0).astype(np.int64)
         base = self._starts[self._ranked[numbers]].astype(np.int64) - begins
-        begins, ends = np.clip(begins, first, stop), np.clip(ends, first, stop)
-        sizes = ends - begins
-        sequence = np.arange(begins[0], ends[-1])
-        rows = sequence + np.repeat(base, sizes)
-        windows = np.repeat((numbers - origin) // self._window, sizes)
-        within = np.argsort(keyed(rows, self._key))
-        turn = windows[within] - windows[0]
-        if windows[-1] - windows[0] < 1 << 16:
-            turn = turn.astype(np.uint16)  # NumPy sorts 16-bit words by radix
-        within = within[np.argsort(turn, kind="stable")]
-        chosen = slice(low - begins[0], high - begins[0])
-        return rows[within][chosen], windows[chosen]
+        block, sequence = _runs(np.clip(begins, first[of], stop[of]), np.clip(ends, first[of], stop[of]))
+        turns, lane = (numbers - origin[of]) // self._window, of[block]
+        fresh = np.flatnonzero((np.diff(turns) != 0) | (np.diff(of) != 0)) + 1  # blocks that begin another window
+        rows = self._mixed(sequence + base[block], np.searchsorted(block, fresh))
+        chosen = (sequence >= low[lane]) & (sequence < high[lane])
+        lane, at = lane[chosen], (sequence - low[lane])[chosen]
+        table[0, there[lane], at], table[1, there[lane], at] = rows[chosen], turns[block[chosen]]
+        return table[0], table[1]
 
-    def _block_at(self, sequence: int) -> int:
-        return int(np.searchsorted(self._ends, sequence, side="right"))
+    def _mixed(self, rows: Ints, cuts: Ints) -> Ints:
+        """Rows sorted by their hash within each window; `cuts` says where the windows meet.
+
+        Hashes are sorted and turned back into rows: NumPy sorts numbers far faster than it finds out their order.
+        """
+        hashes = keyed(rows, self._key)
+        bounds = cuts.tolist()
+        for low, high in zip([0, *bounds], [*bounds, len(rows)], strict=True):
+            hashes[low:high].sort()
+        return unkeyed(hashes, self._key)
+
+    def _block_at(self, sequence: Ints) -> Ints:
+        return np.searchsorted(self._ends, sequence, side="right")
 
 
 class _Storage:
@@ -297,12 +290,11 @@ class _Storage:
             yield Stretch(positions, positions, positions // world_size >> 8)
 
 
-def _columns(lanes: Sequence[Ints], depth: int) -> Ints:
-    """Lanes side by side, read slot by slot; −1 where a lane is shorter."""
-    table = np.full((depth, len(lanes)), -1, np.int64)
-    for number, rows in enumerate(lanes):
-        table[: len(rows), number] = rows
-    return table.ravel()
+def _runs(starts: Ints, stops: Ints) -> tuple[Ints, Ints]:
+    """The numbers of several ranges one after the other, and before them which range each is of."""
+    sizes = stops - starts
+    of = np.repeat(np.arange(len(sizes)), sizes)
+    return of, np.arange(len(of)) + (starts - (np.cumsum(sizes) - sizes))[of]
 
 
 def _digest(*parts: object) -> str:

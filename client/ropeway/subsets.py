@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from ropeway import samples
 from ropeway.definition import Definition
 from ropeway.errors import UsageError
+from ropeway.hashing import fold, keyed
 from ropeway.manifest import Task
-from ropeway.order import fold, keyed
-from ropeway.samples import Array, Ints, Samples
+from ropeway.samples import Array, Ints, Layout, Samples
 from ropeway.shard_bytes import ShardBytes
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class RowsSource:
     def samples(self) -> Samples:
         return self.table
 
-    def reader(self, table: Samples) -> ShardBytes:
+    def reader(self, table: Layout) -> ShardBytes:
         return self.source.reader(table)
 
     def columns(self, names: Sequence[str]) -> pa.Table:

@@ -14,7 +14,7 @@ from benchmarks.workloads import Workload
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ropeway.samples import Samples
+    from ropeway.samples import Layout, Samples
     from ropeway.shard_bytes import ShardBytes
     from ropeway.view import View, ViewSource
 
@@ -69,7 +69,7 @@ class Noted:
     def columns(self, names: Sequence[str]) -> "pa.Table":
         return self._source.columns(names)
 
-    def reader(self, table: "Samples") -> "ShardBytes":
+    def reader(self, table: "Layout") -> "ShardBytes":
         return NotedBytes(self._source.reader(table), self._notes)
 
 
