@@ -1,11 +1,13 @@
-"""Others read what we wrote: webdataset, GNU tar, DuckDB, polars, and by their own formats DALI, wids, Energon, HF.
+"""Others read what we wrote: webdataset, GNU tar, DuckDB, polars, Spark, and by their formats DALI, wids, Energon, HF.
 
 Megatron-Energon and HF datasets are in the environment that `make bench` makes; without it their tests are skipped.
 """
 
 import hashlib
+import importlib.util
 import json
 import re
+import shutil
 import sqlite3
 import struct
 import subprocess
@@ -16,6 +18,7 @@ from typing import Any
 
 import duckdb
 import polars
+import pyarrow.parquet as pq
 import pytest
 import webdataset
 
@@ -105,6 +108,24 @@ def test_duckdb_and_polars_read_the_index(store: LocalStore, tiny: dict[str, dic
     )  # fmt: skip
     assert by_duckdb == sorted(chosen["key"].to_list()) == expected
     assert frame.schema["task.findings"] == polars.List(polars.Int32)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pyspark") is None, reason="pyspark (400 MB) is not installed")
+@pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java")
+def test_spark_reads_the_index(store: LocalStore, tiny: dict[str, dict[str, bytes]]) -> None:
+    folder = store.root / "tiny" / tiny_store.VERSION / "index"
+    files = [pq.read_table(path).to_pylist() for path in folder.iterdir()]
+    rows = sorted((row for file in files for row in file), key=lambda row: (row["shard"], row["offset"]))
+    found = run(Path(sys.executable), "read_spark.py", str(folder))
+    assert found["rows"] == rows
+    assert max(row["crc32c"] for row in rows) >= 1 << 31  # unsigned, which Spark has no type for
+    asked = [row for row in rows if row["meta.age"] is not None and row["meta.age"] >= 10]
+    groups = {(row["split"], row["task.sick"]) for row in asked}
+    for split, sick in groups:
+        some = [row for row in asked if (row["split"], row["task.sick"]) == (split, sick)]
+        size, highest = sum(row["length"] for row in some), max(row["crc32c"] for row in some)
+        assert [split, sick, len(some), size, highest] in found["counted"]
+    assert len(found["counted"]) == len(groups)
 
 
 def test_dalis_index_is_what_gnu_tar_says(store: LocalStore, tiny: dict[str, dict[str, bytes]]) -> None:

@@ -3,11 +3,14 @@
 import errno
 import gc
 import gzip
+import hashlib
 import io
+import json
 import os
 import signal
 import socket
 import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Iterator
@@ -27,6 +30,7 @@ import guarded
 import indexed
 import mounted as mounts
 import packed
+import ropeway
 import tiny_store
 from fault_proxy import Fault, faulty
 from mounted import COMMAND, mounted, wait
@@ -36,6 +40,10 @@ from ropeway.remote import ServiceCatalog
 from ropeway.stores import LocalStore, open_store
 from ropeway_shardgen.demo.seaweedfs import S3Server
 from serving import serving
+
+OTHERS = Path(__file__).parent / "others"
+VISION = Path(sys.prefix, "vision")
+"""Where `make` puts torchvision, apart: beside a torch for CPUs it does not import, and other libraries try to."""
 
 pytestmark = pytest.mark.skipif(bool(mounts.missing()), reason=mounts.missing() or "FUSE is here")
 
@@ -107,17 +115,26 @@ def test_shards_are_the_tars_and_webdataset_reads_them(mount: Path, store: Path)
     gc.collect()  # while they are put up with
 
 
-def test_an_image_folder_by_label(mount: Path) -> None:
-    """What torchvision's ImageFolder does: classes are the folders, sorted; every picture below is one of its class."""
-    root = mount / "by-label/colour"
-    classes = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
-    assert classes == ["blue%2Fviolet", "green", "red"]
-    for name, channel in zip(classes, (2, 1, 0), strict=True):
-        files = [Path(at, file) for at, _, names in os.walk(root / name, followlinks=True) for file in names]
-        assert len(files) == 4
-        for file in files:
-            with Image.open(file) as picture:
-                assert np.asarray(picture)[..., channel].min() == 255
+@pytest.mark.skipif(not VISION.is_dir(), reason="no .venv/vision: `make test` makes it")
+def test_torchvisions_image_folder_reads_by_label_what_the_loader_gives(mount: Path, store: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(VISION)}
+    command = [sys.executable, str(OTHERS / "read_image_folder.py"), str(mount / "by-label/colour")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout)
+    view = connect(str(store)).query(task="colour")
+    classes = ("red", "green", "blue/violet")
+    expected = {}
+    for batch in ropeway.NumpyLoader(view, 12, parts=["image"]):
+        for key, label, picture in zip(batch["__key__"], batch["task.colour"], batch["image"], strict=True):
+            folder = classes[label].replace("/", "%2F")
+            number = found["classes"].index(folder)
+            expected[f"{folder}/pictures/train/{key}.image.png"] = [
+                number,
+                hashlib.sha256(picture.tobytes()).hexdigest(),
+            ]
+    assert found == {"classes": ["blue%2Fviolet", "green", "red"], "pictures": expected}
+    assert len(expected) == 12
 
 
 def test_medical_viewers_libraries_read_from_it(mount: Path) -> None:
@@ -311,6 +328,14 @@ def test_a_view_of_a_service_shows_its_samples_alone(bucket: str, tmp_path: Path
                 assert (samples / "train" / key).read_bytes() == expected[key.removesuffix(".scan.bin")]
         with mounted("tiny", tmp_path / "mount", "--store", url):
             assert len(list((tmp_path / "mount/samples").rglob("*.scan.bin"))) == 60
+
+
+def test_a_saved_view_of_a_plain_store_is_mounted_by_its_name(store: Path, tmp_path: Path) -> None:
+    saved = [*COMMAND, "view", "save", "red.v1", "--store", str(store), "--task", "colour", "--where", "label = 'red'"]
+    subprocess.run(saved, check=True, capture_output=True)
+    with mounted("red.v1", tmp_path / "mount", "--store", str(store)):
+        found = [path.relative_to(tmp_path / "mount/samples") for path in (tmp_path / "mount/samples").rglob("*.png")]
+        assert sorted(map(str, found)) == [f"pictures/train/{i:03d}.image.png" for i in (0, 3, 6, 9)]
 
 
 def test_a_service_gives_what_the_token_may_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

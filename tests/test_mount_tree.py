@@ -4,6 +4,7 @@ import io
 import tarfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny_store
+from ropeway.catalog import StoreCatalog
 from ropeway.errors import ChecksumError, NotFound, StoreError, UsageError
 from ropeway.manifest import Part
 from ropeway.mount.flows import Flows
@@ -248,9 +250,11 @@ def test_a_source_is_a_place_or_with_a_store_an_id() -> None:
     view = "0123456789abcdef"
     assert Named.parse("s3://bucket/climb", None) == Named("s3://bucket/climb")
     assert Named.parse("./climb", "s3://other") == Named("./climb")
-    assert Named.parse("ptb-xl", "s3://bucket/climb") == Named("s3://bucket/climb", dataset="ptb-xl")
+    assert Named.parse("ptb-xl", "s3://bucket/climb") == Named("s3://bucket/climb", name="ptb-xl")
+    assert Named.parse("few-shot.v2", "s3://bucket/climb") == Named("s3://bucket/climb", name="few-shot.v2")
     assert Named.parse(view, "http://index:8080") == Named("http://index:8080", view=view)
-    assert Named.parse(f"http://index:8080/v1/views/{view}", None) == Named("http://index:8080", view=view)
+    for each in (view, "few-shot.v2"):
+        assert Named.parse(f"http://index:8080/v1/views/{each}", None) == Named("http://index:8080", view=each)
     with pytest.raises(UsageError, match="--store"):
         Named.parse("ptb-xl", None)
 
@@ -260,16 +264,51 @@ def test_a_source_may_be_one_dataset_and_part_of_it(tmp_path: Path) -> None:
     tiny_store.build(LocalStore(tmp_path), "two")
     assert list(open_source(Named(str(tmp_path)), Query()).manifests) == ["one", "two"]
     assert list(open_source(Named(str(tmp_path / "two")), Query()).manifests) == ["two"]
-    some = open_source(Named(str(tmp_path), dataset="one"), Query(split="valid", where="age >= 44"))
+    some = open_source(Named(str(tmp_path), name="one"), Query(split="valid", where="age >= 44"))
     tree = Tree(some, Stretches(64 << 20, 10), None, 10)
     old = [s for s in tiny_store.samples() if s.split == "valid" and int(s.meta.get("age") or 0) >= 44]
     keys = {f"{s.split}/{s.key}.scan.bin" for s in old}
     assert {p.removeprefix("/samples/one/") for p in walk(tree, "/samples") if p.endswith(".bin")} == keys
     tree.close()
-    with pytest.raises(NotFound, match="no such dataset"):
-        open_source(Named(str(tmp_path), dataset="three"), Query())
-    with pytest.raises(UsageError, match="no views"):
+    with pytest.raises(NotFound, match="no dataset and no saved view 'three'"):
+        open_source(Named(str(tmp_path), name="three"), Query())
+    with pytest.raises(NotFound, match="no view 0123456789abcdef is saved here"):
         open_source(Named(str(tmp_path), view="0123456789abcdef"), Query())
+
+
+def test_a_saved_view_is_mounted_by_name_and_id_each_sample_once(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    tiny_store.build(store, "one", [s for s in tiny_store.samples() if s.labels.get("rhythm") != 2])
+    tiny_store.build(store, "two", [s for s in tiny_store.samples() if s.labels.get("rhythm") == 2][:3])
+    catalog = StoreCatalog(store)
+    even = catalog.query(task="rhythm").balanced("rhythm")
+    keys = {key.as_py() for key in even.table().keys}
+    assert len(keys) < even.samples
+    catalog.save(even, "even.v1")
+    catalog.save(even.limit(1), "first")
+    for source in ("even.v1", even.id):
+        tree = Tree(open_source(Named.parse(source, str(tmp_path)), Query()), Stretches(64 << 20, 10), None, 10)
+        files = [path.rpartition("/")[2] for path in walk(tree, "/samples") if path.endswith(".scan.bin")]
+        assert sorted(files) == sorted(f"{key.rpartition('/')[2]}.scan.bin" for key in keys)
+        tree.close()
+    first = open_source(Named.parse("first", str(tmp_path)), Query())
+    assert len(first.manifests) == 1  # the other dataset has no sample in it
+    with pytest.raises(UsageError, match="leave conditions out"):
+        open_source(Named.parse(even.id, str(tmp_path)), Query(split="train"))
+    catalog.save(catalog.query(datasets=["one"]), "two")
+    assert list(open_source(Named.parse("two", str(tmp_path)), Query()).manifests) == ["two"]  # datasets come first
+
+
+def test_a_joined_view_is_refused(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    tiny_store.build(store, "one", namespace="n")
+    parts = [replace(s, parts={f"other-{name}": part for name, part in s.parts.items()}) for s in tiny_store.samples()]
+    tiny_store.build(store, "two", parts, tasks=(), namespace="n")
+    catalog = StoreCatalog(store)
+    joined = catalog.query(datasets=["one"]).join(catalog.query(datasets=["two"]), on=("subject", "age"))
+    catalog.save(joined, "joined")
+    with pytest.raises(UsageError, match="mount the views that were joined"):
+        open_source(Named.parse("joined", str(tmp_path)), Query())
 
 
 class Recording:

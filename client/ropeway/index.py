@@ -3,7 +3,8 @@
 Columns: `key, shard, offset, length, crc32c, split, subject, content`, per part `<part>.offset` and `<part>.length`
 (null: the sample lacks that part), `task.<id>` (class position, list of them, or number; null: unlabelled) and
 `meta.<column>`. Offsets and lengths are bytes in the shard; `crc32c` is over the sample's whole span, tar headers
-included; `content` is equal for samples that hold the same (see `content.py`; older indexes lack the column).
+included (null: adopted by headers, nobody has read it); `content` is equal for samples that hold the same (see
+`content.py`; older indexes lack the column).
 """
 
 import io
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ropeway.errors import FormatError
-from ropeway.manifest import Manifest, Task
+from ropeway.manifest import NO_SHA256, Manifest, Task
 from ropeway.tar import Span
 
 Label: TypeAlias = int | float | Sequence[int] | None
@@ -41,13 +42,14 @@ _LABEL_TYPES: dict[str, pa.DataType] = {
     "multilabel": pa.list_(pa.int32()),
     "regression": pa.float64(),
 }
+CHECKSUM = "crc32c"
 _NAMES = pa.dictionary(pa.int32(), pa.string())
 _FIXED = [
     pa.field("key", pa.string(), nullable=False),
     pa.field("shard", _NAMES, nullable=False),
     pa.field("offset", pa.int64(), nullable=False),
     pa.field("length", pa.int64(), nullable=False),
-    pa.field("crc32c", pa.uint32(), nullable=False),
+    pa.field(CHECKSUM, pa.uint32(), nullable=False),
     pa.field("split", _NAMES, nullable=False),
     pa.field("subject", pa.string()),
 ]
@@ -78,6 +80,12 @@ def schema(parts: Iterable[str], tasks: Iterable[Task], meta: Mapping[str, str])
     fields += [pa.field(f"task.{task.id}", _LABEL_TYPES[task.type]) for task in tasks if not task.target]
     fields += [pa.field(f"meta.{name}", META_TYPES[kind]) for name, kind in meta.items()]
     return pa.schema(fields)
+
+
+def unchecked(schema: pa.Schema) -> pa.Schema:
+    """The same schema for samples of which some have no checksum."""
+    place = schema.get_field_index(CHECKSUM)
+    return schema.set(place, schema.field(place).with_nullable(True))
 
 
 def table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
@@ -132,7 +140,8 @@ def decode(data: bytes | memoryview, *, url: str | None = None) -> pa.Table:
     """Read an index file.
 
     Raises:
-        FormatError: it is not Parquet, or one of the fixed columns is missing, of another type, or null somewhere.
+        FormatError: it is not Parquet, or one of the fixed columns is missing, of another type, or null where only
+            `subject` and checksums may be.
     """
     try:
         rows = pq.read_table(pa.BufferReader(data))
@@ -146,7 +155,7 @@ def decode(data: bytes | memoryview, *, url: str | None = None) -> pa.Table:
         found = rows.schema.field(column.name).type
         if _plain(found) != _plain(column.type):
             raise FormatError(f"index column {column.name} is {found}, not {_plain(column.type)}", url=url)
-        if not column.nullable and rows.column(column.name).null_count:
+        if not column.nullable and column.name != CHECKSUM and rows.column(column.name).null_count:
             raise FormatError(f"index column {column.name} has nulls", url=url)
     return rows
 
@@ -172,7 +181,19 @@ def check(rows: pa.Table, manifest: Manifest) -> None:
         raise FormatError(
             f"index has {len(rows)} rows, the manifest {manifest.samples} samples", dataset=manifest.dataset
         )
+    _check_checksums(rows, manifest)
     known = {shard.path for shard in manifest.shards}
     unknown = sorted(set(rows.column("shard").unique().to_pylist()) - known)
     if unknown:
         raise FormatError("index names a shard that the manifest does not", dataset=manifest.dataset, shard=unknown[0])
+
+
+def _check_checksums(rows: pa.Table, manifest: Manifest) -> None:
+    """Samples lack a checksum only where their shard lacks one too."""
+    checksums = rows.column(CHECKSUM)
+    if not checksums.null_count:
+        return
+    unread = {shard.path for shard in manifest.shards if shard.sha256 == NO_SHA256}
+    wrong = sorted(set(rows.column("shard").filter(checksums.is_null()).unique().to_pylist()) - unread)
+    if wrong:
+        raise FormatError("index lacks checksums of samples", dataset=manifest.dataset, shard=wrong[0])

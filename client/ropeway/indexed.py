@@ -12,8 +12,11 @@ from ropeway import index, samples
 from ropeway.errors import ChecksumError
 from ropeway.manifest import IndexFile, Manifest, Task, object_path
 from ropeway.query import Column, ColumnType, Scalar
-from ropeway.samples import ShardRef
+from ropeway.samples import Array, Ints, ShardRef
 from ropeway.stores import Store
+
+_FEW = 1 << 12
+"""Different values of a column that has few."""
 
 _DATASET_COLUMNS = ("dataset", "domain", "modality")
 ROW_COLUMNS = ("split", "subject", "key")
@@ -39,6 +42,7 @@ class Indexed:
     manifest: Manifest
     rows: pa.Table
     _codes: dict[str, Codes] = field(default_factory=dict, compare=False)
+    _labels: dict[str, Array] = field(default_factory=dict, compare=False)
 
     @cached_property
     def refs(self) -> tuple[ShardRef, ...]:
@@ -53,6 +57,16 @@ class Indexed:
     def shard_numbers(self) -> npt.NDArray[np.int32]:
         """In which of `refs` each sample lies: int32 (n,)."""
         return samples.shard_numbers(self.rows.column("shard"), self.manifest.shards)
+
+    def numbers(self, column: str) -> Ints:
+        """Whole numbers of every row, int64 (n,), without copying them."""
+        return np.asarray(self.rows.column(column).to_numpy(), np.int64)
+
+    def labels(self, task: Task) -> Array:
+        """The labels of a task that this version has, as `Samples` has them; worked out once."""
+        if task.id not in self._labels:
+            self._labels[task.id] = samples.labels_of(self.rows, task)
+        return self._labels[task.id]
 
     def codes(self, column: str) -> Codes:
         """A column of the index as numbers, worked out once."""
@@ -108,7 +122,17 @@ def load_index(store: Store, manifest: Manifest) -> pa.Table:
     """A version's whole index, checked against its manifest, with each row's number in a column `row`."""
     rows = pa.concat_tables([_read_index(store, manifest, file) for file in manifest.index])
     index.check(rows, manifest)
-    return rows.append_column("row", pa.array(np.arange(len(rows)))).unify_dictionaries()
+    for place, column in enumerate(rows.schema):
+        if column.name.startswith("meta.") and pa.types.is_string(column.type):
+            rows = rows.set_column(place, column.name, _few(rows.column(place)))
+    return rows.append_column("row", pa.array(np.arange(len(rows)))).unify_dictionaries().combine_chunks()
+
+
+def _few(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts, as numbers of the different ones where those are few: they are compared in half the time."""
+    coded = texts.dictionary_encode()
+    values = coded.chunk(0).dictionary if coded.num_chunks else ()
+    return coded if len(values) <= min(_FEW, len(texts) // 8) else texts
 
 
 def _read_index(store: Store, manifest: Manifest, file: IndexFile) -> pa.Table:

@@ -35,7 +35,7 @@ class Stats:
         wait: seconds the caller spent waiting for a batch.
         elapsed: seconds from asking for the first batch of an epoch to receiving its last, over all epochs.
         bad: different samples that were replaced.
-        unchecked: samples given without comparing a checksum, since only bits of them were read.
+        unchecked: samples given without comparing a checksum, since only bits of them were read, or there is none.
         stages: seconds spent on each stage of making batches, by the thread that makes them.
         traffic: what was asked of stores.
         cache: what the disk cache did; None without one.

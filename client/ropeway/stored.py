@@ -73,11 +73,11 @@ def _namer(manifest: Manifest, shard: Shard) -> Callable[[str], tuple[str, str, 
     return namer(manifest, shard)
 
 
-def copy(reader: StoreBytes, size: int, file: BinaryIO, advance: Advance) -> str:
-    """Copy shard 0 of a reader into a file; the sha256 of what was read."""
+def copy(reader: StoreBytes, size: int, file: BinaryIO, advance: Advance, number: int = 0) -> str:
+    """Copy a shard of a reader into a file; the sha256 of what was read."""
     digest = hashlib.sha256()
     for start in range(0, size, PIECE):
-        piece = reader.read(0, start, min(size, start + PIECE))
+        piece = reader.read(number, start, min(size, start + PIECE))
         digest.update(piece)
         file.write(piece)
         advance(len(piece))

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.mount`: the mount beside rclone, s3fs and ratarmount, over the same S3 in the same run.
+"""`python -m benchmarks mount`: the mount beside rclone, s3fs and ratarmount, over the same S3 in the same run.
 
 rclone and s3fs are Debian packages (`apt-get install rclone s3fs`); ratarmount is on PyPI and wants an environment of
 its own (`pip install 'ratarmount[fsspec]' s3fs`, then `--ratarmount PATH`). Who is not there is left out, and said so.
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,11 +52,11 @@ class Rival:
     shards: str
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="benchmarks.mount", description=__doc__)
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks mount", description=__doc__)
     parser.add_argument("--ratarmount", default="ratarmount", help="its command")
     parser.add_argument("--scratch", type=Path, help="where to keep a gigabyte meanwhile")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="ropeway-bench-", dir=given.scratch) as scratch:
         found = measure(Path(scratch), given.ratarmount)
     json.dump(found, sys.stdout, indent=1)
@@ -216,7 +216,3 @@ def _mounted(at: Path, command: list[str], environment: Mapping[str, str]) -> It
             process.terminate()
             subprocess.run(["fusermount3", "-uz", str(at)], check=False, capture_output=True)
             process.wait(_PATIENCE)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,4 @@
-"""NumPy alone, as JAX users have it: `numpy_fit.py STORE STATE [STOP]`, again to go on where it stopped. No torch.
-
-In JAX: `rank=jax.process_index(), world_size=jax.process_count()`, and `jax.device_put(batch["x"])`.
-"""
+"""NumPy alone: `numpy_fit.py STORE STATE [STOP]`, again to go on where it stopped. No torch."""
 
 import json
 import sys

@@ -78,6 +78,8 @@ def build(store: Store, dataset: str, version: str, rules: Rules, scans: Sequenc
     known = meaning(rules, scans)
     parts = _parts(rules, scans)
     schema = index.schema(parts, known.tasks, known.types)
+    if any(scan.rows.column("crc32c").null_count for scan in scans):
+        schema = index.unchecked(schema)
     tables = [_rows(scan, schema, known) for scan in scans]
     subjects = _subjects(scans, tables)
     _check_leaks(subjects, rules)

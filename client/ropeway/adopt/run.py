@@ -1,4 +1,4 @@
-"""One adoption: list the shards, read through those that nobody has read yet, publish."""
+"""One adoption: list the shards, read those that nobody has read yet, publish."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ from ropeway.adopt import kept as scans
 from ropeway.adopt.kept import Kept
 from ropeway.adopt.places import Place, find
 from ropeway.adopt.publish import build
-from ropeway.adopt.reading import Job, Outcome, read_all
+from ropeway.adopt.reading import THROUGH, Job, Manner, Outcomes, read_all
 from ropeway.adopt.rules import Rules, check
 from ropeway.adopt.scan import Broken
 from ropeway.errors import AlreadyExists
@@ -31,7 +31,7 @@ class Adopted:
     """What an adoption made, and what it took.
 
     Attributes:
-        read: bytes of shards that were read, each once; shards whose scan was kept are not read again.
+        read: bytes of shards that were read, each once at most; shards whose scan was kept are not read again.
         requests: range requests; 0 for local files.
         seconds: from beginning to end.
         kept: shards that an earlier, stopped adoption had read.
@@ -54,6 +54,7 @@ def adopt(
     shards: Mapping[SplitName, Iterable[str]],
     rules: Rules | None = None,
     *,
+    manner: Manner = THROUGH,
     skip_broken: bool = False,
     processes: int | None = None,
     listed: Callable[[int], None] = lambda _: None,
@@ -69,6 +70,7 @@ def adopt(
         dataset: the new dataset's id.
         shards: split → patterns: local globs, `{000..999}` ranges, URLs of objects.
         rules: what is in the shards; by default every field is a part, and there are no tasks.
+        manner: how shards are read: `THROUGH`, or by their `HEADERS`, without checksums.
         skip_broken: leave broken shards out, and count them in the manifest.
         processes: that read shards, at most; by default as many as there are cores. Far stores may want more.
         listed: told the bytes of all shards, once.
@@ -85,15 +87,15 @@ def adopt(
     check(rules)
     places = find(shards)
     listed(sum(place.bytes for place in places))
-    version, source = _version(dataset, places, rules)
-    job = Job(store, scans.folder(dataset, version), rules)
+    version, source = _version(dataset, places, rules, manner)
+    job = Job(store, scans.folder(dataset, version), rules, manner)
     there = published(store, dataset, version)
-    outcomes: list[Outcome] = []
+    outcomes = Outcomes({}, 0)
     if there is None:
         outcomes = read_all(job, places, processes or len(os.sched_getaffinity(0)), advance)
         broken, sound = _sorted(outcomes)
         _check_broken(broken, sound, skip_broken)
-        made = build(store, dataset, version, rules, sound, broken, _parameters(rules, shards), source)
+        made = build(store, dataset, version, rules, sound, broken, _parameters(rules, shards, manner), source)
         there = _publish(store, made)
     point_latest(store, dataset, version)
     for stat in list(store.objects(job.folder)):
@@ -101,19 +103,19 @@ def adopt(
     return _told(there, outcomes, monotonic() - begun)
 
 
-def _sorted(outcomes: Sequence[Outcome]) -> tuple[list[Broken], list[Kept]]:
-    found = [outcome.found for outcome in outcomes]
+def _sorted(outcomes: Outcomes) -> tuple[list[Broken], list[Kept]]:
+    found = [outcomes.shards[number].found for number in sorted(outcomes.shards)]
     return [one for one in found if isinstance(one, Broken)], [one for one in found if isinstance(one, Kept)]
 
 
-def _told(there: Manifest, outcomes: Sequence[Outcome], seconds: float) -> Adopted:
+def _told(there: Manifest, outcomes: Outcomes, seconds: float) -> Adopted:
     broken, sound = _sorted(outcomes)
     return Adopted(
         manifest=there,
-        read=sum(outcome.read for outcome in outcomes),
-        requests=sum(outcome.requests for outcome in outcomes),
+        read=sum(outcome.read for outcome in outcomes.shards.values()),
+        requests=outcomes.requests,
         seconds=seconds,
-        kept=sum(not outcome.read for outcome in outcomes),
+        kept=sum(not outcome.read for outcome in outcomes.shards.values()),
         ignored=sum(one.ignored for one in sound),
         broken={one.shard or "": one.problems for one in broken},
     )
@@ -137,14 +139,16 @@ def _publish(store: Store, made: Manifest) -> Manifest:
     return made
 
 
-def _version(dataset: str, places: Sequence[Place], rules: Rules) -> tuple[str, str]:
+def _version(dataset: str, places: Sequence[Place], rules: Rules, manner: Manner) -> tuple[str, str]:
     """The version, and the digest of what was listed."""
     listing = [(place.url, place.split, place.bytes, place.tag) for place in places]
     source = hashlib.sha256(msgspec.json.encode(listing)).hexdigest()
     content = {"format": manifest.FORMAT, "revision": REVISION, "dataset": dataset, "rules": rules, "source": source}
+    if manner != THROUGH:
+        content["read"] = manner.name
     return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()[:12], source
 
 
-def _parameters(rules: Rules, shards: Mapping[SplitName, Iterable[str]]) -> dict[str, str | int]:
+def _parameters(rules: Rules, shards: Mapping[SplitName, Iterable[str]], manner: Manner) -> dict[str, str | int]:
     patterns = {f"shards_{split}": " ".join(given) for split, given in shards.items()}
-    return {"rules": msgspec.json.encode(rules).decode(), "revision": REVISION, **patterns}
+    return {"rules": msgspec.json.encode(rules).decode(), "revision": REVISION, "read": manner.name, **patterns}

@@ -57,6 +57,9 @@ def adopt(  # noqa: PLR0913, PLR0917 - one argument per option
     key: Annotated[
         str | None, typer.Option(help="Where keys repeat from shard to shard: '{shard}/{key}'.", show_default=False)
     ] = None,
+    headers: Annotated[
+        bool, typer.Option("--headers", help="Read headers alone: less traffic, and no checksums to find damage by.")
+    ] = False,
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Leave broken shards out, and count them.")
     ] = False,
@@ -65,12 +68,13 @@ def adopt(  # noqa: PLR0913, PLR0917 - one argument per option
     ] = None,
     json: Json = False,
 ) -> None:
-    """Make a dataset of WebDataset tars that stay where they are. Each byte is read once, for the checksums.
+    """Make a dataset of WebDataset tars that stay where they are. Each byte is read once, for the checksums, unless
+    --headers says otherwise.
 
     An adoption that was stopped goes on when the same command is run again. Broken tars are named, with the sample
     and what is wrong. Exit status 1 when one is broken and not skipped.
     """
-    from ropeway.adopt import Broken
+    from ropeway.adopt import HEADERS, THROUGH, Broken
     from ropeway.adopt import adopt as begin
     from ropeway.stores import open_store
 
@@ -79,7 +83,8 @@ def adopt(  # noqa: PLR0913, PLR0917 - one argument per option
         bar = progress.add_task(name, total=None)
         try:
             done = begin(
-                open_store(store), name, _patterns(shards, split), wanted, skip_broken=skip_broken, processes=processes,
+                open_store(store), name, _patterns(shards, split), wanted,
+                manner=HEADERS if headers else THROUGH, skip_broken=skip_broken, processes=processes,
                 listed=lambda total: progress.update(bar, total=total),
                 advance=lambda count: progress.advance(bar, count),
             )  # fmt: skip
@@ -151,7 +156,8 @@ def _tell(done: "Adopted") -> None:
     stdout.print(table)
     for task in manifest.tasks:
         stdout.print(f"task {task.id}: {task.type}, {len(task.classes)} classes", markup=False)
-    per_gb = f", {done.seconds / done.read * 1e9:.1f} s/GB" if done.read > 1e8 else ""
+    fresh = sum(shard.bytes for shard in manifest.shards) if not done.kept else 0
+    per_gb = f", {done.seconds / fresh * 1e9:.1f} s/GB" if done.read and fresh > 1e8 else ""
     over = f" in {done.requests:,} requests" if done.requests else ""
     stdout.print(f"read {size(done.read)}{over} of {size(manifest.bytes)}, {done.seconds:.1f} s{per_gb}")
     if done.kept:

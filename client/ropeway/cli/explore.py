@@ -59,12 +59,16 @@ def show(dataset: Annotated[str, typer.Argument(help="A dataset's id.")], store:
 
 
 def _facts(manifest: "Manifest") -> list[tuple[str, str]]:
+    from ropeway.manifest import NO_SHA256
+
     card, made = manifest.card, manifest.provenance
+    unread = sum(shard.samples for shard in manifest.shards if shard.sha256 == NO_SHA256)
     return [
         ("domain", f"{card.domain} ({', '.join(card.modalities)})"),
         ("licence", f"{card.licence}; access {card.access}{'' if card.shareable else '; not to be passed on'}"),
         ("unit", f"one sample is one {card.unit}"),
         ("source", f"{made.source_files:,} files, {size(made.source_bytes)}, recipe {made.recipe}"),
+        ("unread", f"{unread:,} samples have no checksum: adopted by headers alone" if unread else ""),
         ("leaks", made.leaks and f"subjects are in several splits, as released: {made.leaks}"),
         ("", card.description),
     ]

@@ -29,8 +29,8 @@ def mount(  # noqa: PLR0913, PLR0917 - one argument per option
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="A store (path or URL), a dataset in one, an index service, …/v1/views/ID of one; "
-            "or with --store a dataset's or view's id.",
+            help="A store (path or URL), a dataset in one, an index service, …/v1/views/VIEW of one; "
+            "or with --store a dataset's id, or a view's id or name.",
         ),
     ],
     folder: Folder,
@@ -71,7 +71,7 @@ def mount(  # noqa: PLR0913, PLR0917 - one argument per option
     check_folder(folder)
     logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
     disk = None if cache is None else DiskCache(cache, limit=cache_limit << 30)
-    found = open_source(Named.parse(source, store), Query(task=task, split=split, where=where))
+    found = open_source(Named.parse(source, store), Query(task=task, split=split, where=where), disk)
     tree = Tree(found, Stretches(memory << 20, deadline), disk, deadline)
     serve(tree, folder, ending, lambda: _told(source, folder))
     os._exit(0)  # threads may be in reads of a dead store for a minute still, and nothing is left to be tidied up

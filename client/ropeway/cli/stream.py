@@ -51,11 +51,12 @@ def stream(  # noqa: PLR0913, PLR0917 - one argument per option
     """Stream a view as training would, without a model, and say how fast it came and what bounds it."""
     from ropeway import StreamingLoader
     from ropeway.cache import DiskCache
-    from ropeway.catalog import connect
+    from ropeway.catalog import connect, is_service
     from ropeway.exposition import exposed
     from ropeway.wanted import MEMORY
 
-    catalog = connect(store)
+    disk = None if cache is None else DiskCache(cache, limit=cache_limit << 30)
+    catalog = connect(store, cache=disk if is_service(store) else None)
     chosen = (
         catalog.view(view)
         if view
@@ -63,8 +64,7 @@ def stream(  # noqa: PLR0913, PLR0917 - one argument per option
     )
     loader = StreamingLoader(
         chosen, batch_size, seed=seed, tail="pad", parts=part or None, device=device, threads=threads,
-        memory=MEMORY if memory is None else memory << 20, requests=requests,
-        cache=None if cache is None else DiskCache(cache, limit=cache_limit << 30),
+        memory=MEMORY if memory is None else memory << 20, requests=requests, cache=disk,
     )  # fmt: skip
     total = min(len(loader) * epochs, steps or len(loader) * epochs)
     scraped = nullcontext(0) if metrics_port is None else exposed(loader.stats, metrics_port, view=chosen.id)

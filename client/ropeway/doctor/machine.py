@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
+from ropeway.doctor import gpu
 from ropeway.doctor.finding import Finding
 
 _FILES = 1024
@@ -25,7 +26,7 @@ def checks() -> Iterator[Finding]:
     yield _processors()
     yield _files()
     yield fuse(Path("/dev/fuse"))
-    yield _gpu()
+    yield gpu.judged(gpu.look())
 
 
 def _versions() -> Finding:
@@ -100,18 +101,3 @@ def fuse(device: Path) -> Finding:
     if missing:
         return Finding("FUSE", "unknown", "ropeway mount would not work here", "; ".join(missing))
     return Finding("FUSE", "good", "ropeway mount works here")
-
-
-def _gpu() -> Finding:
-    if importlib.util.find_spec("torch") is None:
-        return Finding("GPU", "unknown", "torch is not installed", "for tensors: pip install 'ropeway[torch]'")
-    import torch
-
-    if torch.cuda.is_available():
-        names = ", ".join(torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count()))
-        return Finding("GPU", "good", f"{names}; torch {torch.__version__}")
-    if Path("/proc/driver/nvidia").exists():
-        built = "was built without CUDA" if torch.version.cuda is None else f"wants CUDA {torch.version.cuda}"
-        return Finding("GPU", "bad", f"a driver is there, and torch {built} finds no GPU",
-                       "install the torch build that fits the driver (nvidia-smi tells its CUDA version)")  # fmt: skip
-    return Finding("GPU", "good", "none; tensors stay on the host")

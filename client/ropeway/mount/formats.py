@@ -1,9 +1,7 @@
 """The formats of a dataset's parts: declared, or where its samples differ, read from the members' names in the tars."""
 
-import tarfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 import numpy as np
 
@@ -13,9 +11,6 @@ from ropeway.samples import Samples
 
 _AT_ONCE = 16
 """Names read side by side, when a folder is listed."""
-
-_LONGEST = 100
-"""Bytes of a name that fits in its header; a longer one is cut off there."""
 
 Read = Callable[[int, int, int], bytes | memoryview]
 """Bytes of a shard of the table: its number, start and stop."""
@@ -66,11 +61,10 @@ class Formats:
     def _stored(self, part: str, row: int) -> str:
         """The format in a member's name: in the block before its content, or where that is too short, by its sample."""
         shard, offset = int(self._table.shard[row]), int(self._table.parts[part][0][row])
-        with suppress(tarfile.HeaderError):
-            header = tarfile.TarInfo.frombuf(bytes(self._read(shard, offset - tar.BLOCK, offset)), "utf-8", "strict")
-            start = f"{self._table.keys[row].as_py()}.{part}."
-            if header.name.startswith(start) and len(header.name.encode()) < _LONGEST:
-                return header.name.removeprefix(start)
+        name = tar.name_in_header(bytes(self._read(shard, offset - tar.BLOCK, offset)))
+        start = f"{self._table.keys[row].as_py()}.{part}."
+        if name is not None and name.startswith(start):
+            return name.removeprefix(start)
         first = int(self._table.offset[row])
         span = self._read(shard, first, first + int(self._table.length[row]))
         return tar.part_format(memoryview(span), part)

@@ -7,18 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from ropeway.catalog import StoreCatalog
+import numpy as np
+
+from ropeway import subsets
+from ropeway.cache import DiskCache
+from ropeway.catalog import StoreCatalog, is_service
 from ropeway.errors import NotFound, StoreError, UsageError
 from ropeway.keys import is_dataset
 from ropeway.manifest import Manifest
 from ropeway.query import Query
 from ropeway.remote import ServiceCatalog
+from ropeway.samples import Ints, Samples
+from ropeway.saved import is_id, is_name
 from ropeway.stores import Store, open_store
 from ropeway.view import View
 
-_VIEW = re.compile(r"[0-9a-f]{16}")
-_VIEW_URL = re.compile(r"(?P<service>https?://.+)/v1/views/(?P<view>[0-9a-f]{16})/?")
-
+_VIEW_URL = re.compile(r"(?P<service>https?://.+)/v1/views/(?P<view>[^/]+)/?")
 
 _Catalog: TypeAlias = StoreCatalog | ServiceCatalog
 
@@ -44,10 +48,16 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A source as a person names it: where, and what of it."""
+    """A source as a person names it: where, and what of it.
+
+    Attributes:
+        url: of a store, a dataset in one, or a service.
+        name: a dataset there; where there is none of that name, a saved view.
+        view: a view's id, or the name it was saved under.
+    """
 
     url: str
-    dataset: str | None = None
+    name: str | None = None
     view: str | None = None
 
     @classmethod
@@ -56,7 +66,7 @@ class Named:
 
         Args:
             source: a URL or path of a store, or of a dataset in one; a service's URL, or that of a view of its; with
-                `store` also a dataset's or a view's id alone.
+                `store` also a dataset's id or a view's id or name alone.
             store: URL or path of a store or service.
 
         Raises:
@@ -64,59 +74,73 @@ class Named:
         """
         if found := _VIEW_URL.fullmatch(source):
             return cls(found["service"], view=found["view"])
-        if "/" in source or not is_dataset(source):
+        if not (is_name(source) or is_id(source) or is_dataset(source)):
             return cls(source)
         if store is not None:
-            return cls(store, view=source) if _VIEW.fullmatch(source) else cls(store, dataset=source)
+            return cls(store, view=source) if is_id(source) else cls(store, name=source)
         if Path(source).is_dir():
             return cls(source)
         raise UsageError(f"no folder {source!r} here; if it is a dataset or a view, say whose: --store URL")
 
 
-def open_source(named: Named, asked: Query) -> Source:
+def open_source(named: Named, asked: Query, cache: DiskCache | None = None) -> Source:
     """Look up what is named; indexes are not read yet.
 
     Args:
         named: what is to be mounted.
         asked: conditions that samples have to meet, if any are given.
+        cache: where pages of a service's views are kept on this node's disk.
 
     Raises:
         NotFound: there is no such thing, or nothing in it.
-        UsageError: a view of a store: it knows no ids. Or conditions for a view, which is frozen.
+        UsageError: conditions for a view, which is frozen; or a joined view, whose samples are of several files each.
         RopewayError: it can't be reached, or the conditions can't be met.
     """
     if named.view is not None:
-        return _of_view(named.url, named.view, asked)
-    if _is_service(named.url):
-        return _of_service(named, asked)
-    return _of_store(named, asked)
+        return _of_view(named.url, named.view, asked, cache)
+    try:
+        return _of_service(named, asked, cache) if is_service(named.url) else _of_store(named, asked)
+    except NotFound as error:
+        if named.name is None:
+            raise
+        try:
+            return _of_view(named.url, named.name, asked, cache)
+        except NotFound:
+            raise NotFound(f"no dataset and no saved view {named.name!r}: `ropeway ls` and `ropeway view ls` list them",
+                           url=named.url) from error  # fmt: skip
 
 
-def _is_service(url: str) -> bool:
-    return url.startswith(("http://", "https://"))
-
-
-def _of_view(url: str, view_id: str, asked: Query) -> Source:
+def _of_view(url: str, view_id: str, asked: Query, cache: DiskCache | None) -> Source:
+    catalog = ServiceCatalog(url, cache=cache) if is_service(url) else StoreCatalog(open_store(url))
+    view = catalog.view(view_id)
     if asked != Query():
         raise UsageError("a view is what it is: leave conditions out, or give them with a store instead of a view's id")
-    if not _is_service(url):
-        raise UsageError("a store knows no views by their ids: mount the store with the query's --task, --split and "
-                         "--where, or name the service that made the view", url=url)  # fmt: skip
-    catalog = ServiceCatalog(url)
-    return _viewed(catalog, url, catalog.view(view_id))
+    return _viewed(catalog, url, view)
 
 
 def _viewed(catalog: _Catalog, url: str, view: View) -> Source:
-    manifests = {name: catalog.manifest(name, version) for name, version in view.datasets.items()}
-    return Source(url, view.id, manifests, lambda _: view, lambda *sample: list(catalog.sample(*sample).meta))
+    table = view.table()
+    if table.partners:
+        raise UsageError("a sample of a joined view has parts in several shards: mount the views that were joined")
+    there = {table.shards[number].dataset for number in np.unique(table.shard)}
+    manifests = {name: catalog.manifest(name, version) for name, version in view.datasets.items() if name in there}
+    rows = _each_once(table)
+    shown = view if len(rows) == len(table) else subsets.derive(view, "each once", None, lambda _: rows)
+    return Source(url, view.id, manifests, lambda _: shown, lambda *sample: list(catalog.sample(*sample).meta))
 
 
-def _of_service(named: Named, asked: Query) -> Source:
-    catalog = ServiceCatalog(named.url)
+def _each_once(table: Samples) -> Ints:
+    """The rows without those that repeat the one before: a balanced view has samples twice, a folder no file."""
+    again = (table.shard[1:] == table.shard[:-1]) & (table.offset[1:] == table.offset[:-1])
+    return np.flatnonzero(np.append(True, ~again))
+
+
+def _of_service(named: Named, asked: Query, cache: DiskCache | None) -> Source:
+    catalog = ServiceCatalog(named.url, cache=cache)
     if asked != Query():
-        return _viewed(catalog, named.url, _queried(catalog, named.dataset, asked))
+        return _viewed(catalog, named.url, _queried(catalog, named.name, asked))
     versions = {info.id: info.version for info in catalog.datasets()}
-    wanted = _wanted(list(versions), named.dataset, named.url)
+    wanted = _wanted(list(versions), named.name, named.url)
     with ThreadPoolExecutor(16) as pool:
         found = list(pool.map(lambda name: catalog.manifest(name, versions[name]), wanted))
 
@@ -136,7 +160,7 @@ def _of_service(named: Named, asked: Query) -> Source:
 
 
 def _of_store(named: Named, asked: Query) -> Source:
-    store, dataset = open_store(named.url), named.dataset
+    store, dataset = open_store(named.url), named.name
     if dataset is None and _is_dataset(store):
         root, _, dataset = store.url.rstrip("/").rpartition("/")
         store = open_store(root)

@@ -8,7 +8,7 @@ from ropeway.manifest import Task
 from ropeway.mount.held import Spooled
 from ropeway.mount.packed import PackedSamples
 from ropeway.mount.source import Source
-from ropeway.samples import UNLABELLED, Array
+from ropeway.samples import UNLABELLED, UNREAD, Array
 
 
 def write_table(source: Source, packed: PackedSamples, shards: dict[int, str]) -> Spooled:
@@ -36,7 +36,8 @@ def write_table(source: Source, packed: PackedSamples, shards: dict[int, str]) -
     made |= {f"meta.{name}": columns.column(name) for name in names}
     paths = pa.array([shards.get(number) for number in range(len(table.shards))], pa.string())
     made["shard"] = pa.DictionaryArray.from_arrays(pa.array(table.shard), paths)
-    made |= {"offset": table.offset, "length": table.length, "crc32c": table.crc32c}
+    checksums = pa.array(table.crc32c, mask=table.crc32c == UNREAD)
+    made |= {"offset": table.offset, "length": table.length, "crc32c": checksums}
     for part in packed.parts:
         offset, length = table.parts[part]
         made[f"{part}.offset"] = pa.array(offset, mask=offset < 0)
