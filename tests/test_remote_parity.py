@@ -1,6 +1,7 @@
 """The service's client: the answers and errors of the in-process one, and bytes that come whatever becomes of a URL."""
 
 import multiprocessing
+import multiprocessing.queues
 import pickle
 import socket
 import threading
@@ -18,12 +19,12 @@ import urllib3
 
 import ropeway
 import tiny_store
-from ropeway import remote
 from ropeway.catalog import Catalog
 from ropeway.errors import AccessDenied, NotFound, QueryError, RopewayError, ServiceError, StoreError, UsageError
 from ropeway.ranges import RETRY, Retry
 from ropeway.samples import Samples, ShardRef
 from ropeway.service import Service
+from ropeway.service_view import ServiceBytes
 from ropeway.shard_bytes import ShardBytes
 from ropeway.stores import open_store
 from serving import serving
@@ -155,7 +156,7 @@ def test_a_forked_child_reads_even_when_a_thread_was_renewing_at_that_moment(ser
     reader = view.reader()
     expected = bytes(reader.read(0, 0, 512)), view.id
     answers = context.Queue()
-    assert isinstance(reader, remote.ServiceBytes)
+    assert isinstance(reader, ServiceBytes)
     reader._urls.clear()
     with reader._renewing:  # as if another thread of the parent held it
         child = context.Process(target=_read_in_child, args=(reader, catalog, answers))
@@ -216,14 +217,14 @@ class Odd(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def odd(manner: str, retry: Retry = RETRY) -> Iterator[remote.ServiceBytes]:
+def odd(manner: str, retry: Retry = RETRY) -> Iterator[ServiceBytes]:
     Odd.manner, Odd.asked = manner, 0
     server = ThreadingHTTPServer(("127.0.0.1", 0), Odd)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
         shard = ShardRef("tiny", tiny_store.VERSION, "tiny/x.tar", len(CONTENT), "0" * 64)
-        yield remote.ServiceBytes(Service(f"http://127.0.0.1:{server.server_port}"), "0" * 16, (shard,), retry)
+        yield ServiceBytes(Service(f"http://127.0.0.1:{server.server_port}"), "0" * 16, (shard,), retry)
     finally:
         server.shutdown()
         server.server_close()
@@ -289,7 +290,7 @@ def test_presigned_urls_of_a_real_s3_are_read_and_renewed_when_they_end(
     with serving(url, access_seconds=1) as service:
         view = ropeway.connect(service).query(split="train")
         reader = view.reader()
-        assert isinstance(reader, remote.ServiceBytes)
+        assert isinstance(reader, ServiceBytes)
         shard = view.table().shards[0]
         expected = bytes(ropeway.connect(url).query(split="train").reader().read(0, 0, shard.bytes))
         assert bytes(reader.read(0, 0, shard.bytes)) == expected

@@ -1,6 +1,7 @@
 """What goes over the wire: pages by any encoding and range, Arrow, and requests that nobody should send."""
 
 import json
+import struct
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -59,6 +60,35 @@ def test_pages_hold_only_what_their_dataset_has(service: str, page: str, store: 
     assert wire.pack_samples(far) == wire.pack_samples(near)  # what a page lacks is missing in all its rows
 
 
+def ints(column: Any) -> tuple[int, ...]:
+    """A column of whole numbers, by nothing but what `ropeway.wire` says of it."""
+    (rows,) = column["shape"]
+    return struct.unpack(f"<{rows}{ {'<i4': 'i', '<i8': 'q', '<u4': 'I'}[column['dtype']] }", column["data"])
+
+
+def test_a_layout_is_read_with_nothing_but_msgpack_and_struct(page: str) -> None:
+    view = page.partition("/samples")[0]
+    pages = [msgpack.unpackb(call("GET", f"{page}{number}").data)["columns"] for number in range(2)]
+    expected = {name: sum((ints(one[name]) for one in pages), ()) for name in ("shard", "offset", "length", "crc32c")}
+    told = msgpack.unpackb(call("GET", f"{view}/layout").data)["columns"]
+    shard, length = ints(told["shard"]), ints(told["length"])
+    offsets, at = list[int](), dict[int, int]()
+    for number, gap, size in zip(shard, ints(told["gap"]), length, strict=True):
+        offsets.append(at.get(number, 0) + gap)
+        at[number] = offsets[-1] + size
+    assert (shard, tuple(offsets), length) == tuple(expected[name] for name in ("shard", "offset", "length"))
+
+    spans = msgpack.unpackb(call("GET", f"{view}/layout/note").data)["columns"]
+    parts = sum((tuple(zip(ints(one["note.offset"]), ints(one["note.length"]), strict=True)) for one in pages), ())
+    for offset, lead, size, (there, long) in zip(
+        offsets, ints(spans["lead"]), ints(spans["length"]), parts, strict=True
+    ):
+        assert (size == -1) if there == -1 else ((offset + lead, size) == (there, long))
+    details = msgpack.unpackb(call("POST", f"{view}/details", {"rows": [[1, 3], [5, 6]]}).data)["columns"]
+    assert ints(details["crc32c"]) == tuple(expected["crc32c"][row] for row in (1, 2, 5))
+    assert details["key"]["data"] == b"k000001k000002k000005"
+
+
 def test_a_page_in_demand_is_compressed(service: str) -> None:
     view = call("POST", f"{service}/v1/views", {"where": "age < 70"}).json()["id"]
     url = f"{service}/v1/views/{view}/samples"
@@ -68,7 +98,7 @@ def test_a_page_in_demand_is_compressed(service: str) -> None:
     assert (first.data, first.headers["etag"]) == (plain.data, plain.headers["etag"])
     assert (second.headers["content-encoding"], wire.decompressed(second.data)) == ("zstd", plain.data)
     assert second.headers["etag"] != plain.headers["etag"]
-    assert second.headers["vary"] == "Accept, Accept-Encoding"
+    assert second.headers["vary"] == "Accept, Accept-Encoding, Authorization"
     assert len(second.data) < len(plain.data) / 2
     for refused in ("identity", "zstd;q=0", "zstd; q=0.0"):
         assert "content-encoding" not in call("GET", url, **{"Accept-Encoding": refused}).headers

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ropeway.arriving import Arriving
 from ropeway.bad import BadSamples, stand_ins
 from ropeway.buffers import Pool
 from ropeway.bursts import Burst
@@ -17,7 +18,7 @@ from ropeway.checksum import crc32c
 from ropeway.errors import ChecksumError, FormatError
 from ropeway.parts import PartReader
 from ropeway.rows import Crew, Pieces, Rows
-from ropeway.samples import Array, Bytes, Ints, Samples
+from ropeway.samples import UNREAD, Array, Bytes, Ints, Samples
 from ropeway.shard_bytes import ShardBytes
 from ropeway.shard_file import ShardFile
 
@@ -61,7 +62,7 @@ class Assembler:
     """Makes the parts of one view's bursts.
 
     Args:
-        table: the view's samples.
+        samples: the view's, with their `table`.
         wanted: the same, where `offset` and `length` say what of each sample is brought: less than its span where
             only small parts of large samples are wanted. Checksums are over spans, so those are not checked.
         reader: access to the shards, for stand-ins and partial reads.
@@ -72,10 +73,11 @@ class Assembler:
     """
 
     def __init__(
-        self, table: Samples, wanted: Samples, reader: ShardBytes, parts: list[PartReader], bad: BadSamples, pool: Pool,
-        once: npt.NDArray[np.bool_] | None,
+        self, samples: Arriving, wanted: Samples, reader: ShardBytes, parts: list[PartReader], bad: BadSamples,
+        pool: Pool, once: npt.NDArray[np.bool_] | None,
     ) -> None:  # fmt: skip
-        self._table, self._wanted, self._reader, self._parts = table, wanted, reader, parts
+        self._samples, self._table = samples, (table := samples.table)
+        self._wanted, self._reader, self._parts = wanted, reader, parts
         self._bad, self._pool, self._once = bad, pool, once
         self._rows = {part.part.name: Rows(part.fixed) for part in parts if part.moved and part.fixed}
         self._incomplete = [part.part.name for part in parts if (table.parts[part.part.name][0] < 0).any()]
@@ -99,6 +101,11 @@ class Assembler:
             if not part.moved:
                 self._decode(part, made, readers if part.partial and not self.checks else decoders)
 
+    def unchecked(self, rows: Ints) -> npt.NDArray[np.bool_]:
+        """Which of these rows are given without comparing a checksum, bool (rows,)."""
+        compared = bool(self._parts) and self.checks
+        return np.equal(self._table.crc32c[rows], UNREAD) if compared else np.full(len(rows), bool(self._parts))
+
     def finish(self, made: Parts) -> tuple[Ints, dict[str, Any]]:
         """The rows given, stand-ins included, and the parts of all of them, `__present__` among them."""
         for future in made.decoding:
@@ -119,7 +126,9 @@ class Assembler:
     def _check(self, made: Parts, movers: Crew) -> None:
         """Compare checksums, where nobody has before."""
         burst, rows = made.burst, made.rows
-        places = np.arange(len(rows)) if self._once is None else np.flatnonzero(~self._once[rows])
+        places = np.flatnonzero(self._table.crc32c[rows] != UNREAD)
+        if self._once is not None:
+            places = places[~self._once[rows[places]]]
         if not len(places):
             return
         expected, buffers = self._table.crc32c[rows[places]], burst.buffers
@@ -232,6 +241,7 @@ class Assembler:
     def _stand_in(self, row: int, error: FormatError) -> tuple[int, list[Any]]:
         """The first sound sample that may stand in for a row, and its parts."""
         for candidate in stand_ins(row, len(self._table)):
+            self._samples.bring(np.array([candidate]))
             try:
                 return candidate, self._alone(candidate)
             except FormatError as another:
@@ -243,7 +253,7 @@ class Assembler:
         table = self._table
         start, length = int(table.offset[row]), int(table.length[row])
         span = np.frombuffer(self._reader.read(int(table.shard[row]), start, start + length), np.uint8)
-        if crc32c(span) != int(table.crc32c[row]):
+        if table.crc32c[row] != UNREAD and crc32c(span) != int(table.crc32c[row]):
             raise ChecksumError("crc32c differs: the shard was damaged since it was packed")
         values = []
         for part in self._parts:

@@ -7,10 +7,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
 
 from ropeway import manifest as manifests
+from ropeway.counting import Draw
 from ropeway.definition import Definition
 from ropeway.engine import Engine
 from ropeway.errors import FormatError, NotFound, UsageError
@@ -24,6 +25,9 @@ from ropeway.store_view import made, view_of
 from ropeway.stores import Store, open_store
 from ropeway.tar import Span
 from ropeway.view import View
+
+if TYPE_CHECKING:
+    from ropeway.cache import DiskCache
 
 Stats = list[dict[str, Scalar | None]]
 
@@ -229,9 +233,9 @@ class StoreCatalog:
     ) -> Stats:
         return self.count(by, Query(task=task, split=split, where=where, datasets=as_tuple(datasets)), self.current())
 
-    def count(self, by: Sequence[str], asked: Query, chosen: Sequence[Manifest]) -> Stats:
-        """What `stats` says, of these dataset versions."""
-        return self._engine.stats(by, asked, chosen)
+    def count(self, by: Sequence[str], asked: Query, chosen: Sequence[Manifest], draw: Draw | None = None) -> Stats:
+        """What `stats` says, of these dataset versions; and sums of random numbers, see `Engine.stats`."""
+        return self._engine.stats(by, asked, chosen, draw)
 
     def query(
         self,
@@ -335,25 +339,33 @@ class StoreCatalog:
         return manifests.loads_latest(data, url=f"{self.store.url}/{path}").version
 
 
-def connect(url: str, token: str | None = None, *, proxied: bool = False) -> Catalog:
+def connect(url: str, token: str | None = None, *, proxied: bool = False, cache: "DiskCache | None" = None) -> Catalog:
     """The catalog of a store (`s3://bucket/prefix`, a path, …) or of an index service (`http://host:8080`).
 
     Args:
         url: of the store or the service.
         token: says who asks a service; by default what ROPEWAY_TOKEN holds.
         proxied: for hosts that reach only the service and not its object store: shards come through it.
+        cache: a `ropeway.DiskCache` for what a service tells of a view's samples, so that the next process to open the
+            view need not fetch that again. It may be the one that a loader keeps shards in. None: nothing is kept.
 
     Raises:
-        UsageError: not a URL of either kind; a token for a store, which goes by its own credentials.
+        UsageError: not a URL of either kind; what is for a service, given for a store: that has its own credentials.
         ServiceError: the service does not answer.
     """
-    if url.startswith(("http://", "https://")):
+    if is_service(url):
         from ropeway.remote import ServiceCatalog
 
-        return ServiceCatalog(url, token, proxied=proxied)
-    if token is not None or proxied:
-        raise UsageError("token= and proxied= are for an index service; a store goes by its own credentials", url=url)
+        return ServiceCatalog(url, token, proxied=proxied, cache=cache)
+    if token is not None or proxied or cache is not None:
+        words = "token=, proxied= and cache= are for an index service; a store has its own credentials, and no pages"
+        raise UsageError(words, url=url)
     return StoreCatalog(open_store(url))
+
+
+def is_service(url: str) -> bool:
+    """Whether a URL is that of an index service, and not of a store."""
+    return url.startswith(("http://", "https://"))
 
 
 def describe(manifest: Manifest) -> DatasetInfo:
@@ -380,11 +392,12 @@ def describe(manifest: Manifest) -> DatasetInfo:
 
 def list_tasks(current: Sequence[Manifest]) -> list[TaskInfo]:
     """Every task of these datasets, by id."""
-    tasks = {task.id: task for manifest in reversed(current) for task in manifest.tasks}
-    return [
-        TaskInfo(task=tasks[name], datasets=tuple(m.dataset for m in current if m.task(name) is not None))
-        for name in sorted(tasks)
-    ]
+    tasks, holding = dict[str, Task](), dict[str, list[str]]()
+    for manifest in current:
+        for task in manifest.tasks:
+            tasks.setdefault(task.id, task)
+            holding.setdefault(task.id, []).append(manifest.dataset)
+    return [TaskInfo(task=tasks[name], datasets=tuple(holding[name])) for name in sorted(tasks)]
 
 
 def as_tuple(names: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -1,6 +1,6 @@
 """Counts of samples by any columns: each column as small numbers once, then arithmetic over them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
@@ -27,15 +27,37 @@ _BITS = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
+class Drawn:
+    """A random number for each sample, float64 (n,), and each subject, float64 (subjects,), of a dataset version.
+
+    Whole and below 2²⁴, so that sums of 2²⁹ of them are exact.
+    """
+
+    samples: npt.NDArray[np.float64]
+    subjects: npt.NDArray[np.float64]
+
+
+Draw: TypeAlias = Callable[[Indexed], Drawn | None]
+"""The random numbers of a dataset version; None for one that needs none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Count:
-    """Samples, their bytes in shards, and the subjects they are of."""
+    """Samples, their bytes in shards, and the subjects they are of.
+
+    Attributes:
+        drawn: sums of the samples' and of the subjects' random numbers, where any were drawn: they tell sets apart.
+    """
 
     samples: int
     bytes: int
     subjects: int
+    drawn: tuple[int, int] = (0, 0)
 
 
-def count(indexed: Indexed, rows: Ints | None, by: Sequence[str], task: Task | None) -> dict[Group, Count]:
+def count(
+    indexed: Indexed, rows: Ints | None, by: Sequence[str], task: Task | None, draw: Draw | None = None
+) -> dict[Group, Count]:
     """What there is of each combination of columns in one dataset version.
 
     Args:
@@ -43,6 +65,7 @@ def count(indexed: Indexed, rows: Ints | None, by: Sequence[str], task: Task | N
         rows: which of its rows count; None: all.
         by: columns. A sample with several labels counts in each of them, one without any in none.
         task: whose labels `label` stands for.
+        draw: gives random numbers to sum; None for none.
 
     Raises:
         QueryError: more than `MOST` combinations.
@@ -64,12 +87,27 @@ def count(indexed: Indexed, rows: Ints | None, by: Sequence[str], task: Task | N
     sizes = _taken(indexed.rows.column("length").to_numpy(), chosen)
     samples = np.bincount(number, minlength=len(found))
     content = np.bincount(number, weights=sizes, minlength=len(found))  # exact up to 2⁵³ bytes
-    subjects = _subjects(_taken(indexed.codes("subject").codes, chosen), number, len(found))
+    people = _taken(indexed.codes("subject").codes, chosen)
+    subjects = _subjects(people, number, len(found))
     groups = _named(found, columns)
+    numbers = None if draw is None else draw(indexed)
+    drawn = [(0, 0)] * len(found) if numbers is None else _sums(numbers, chosen, people, number, len(found))
     return {
-        group: Count(int(n), int(size), int(people))
-        for group, n, size, people in zip(groups, samples, content, subjects, strict=True)
+        group: Count(int(n), int(size), int(persons), sums)
+        for group, n, size, persons, sums in zip(groups, samples, content, subjects, drawn, strict=True)
     }
+
+
+def _sums(
+    drawn: Drawn, rows: Ints | None, people: npt.NDArray[np.int32], number: Ints, groups: int
+) -> list[tuple[int, int]]:
+    """Of each group the sum over its samples, and that over its different subjects."""
+    samples = np.bincount(number, weights=_taken(drawn.samples, rows), minlength=groups)
+    known, several = people >= 0, len(drawn.subjects)
+    met = np.unique(number[known] * several + people[known])
+    weights = drawn.subjects[met % several] if len(met) else None
+    subjects = np.bincount(met // max(1, several), weights=weights, minlength=groups)
+    return [(int(one), int(other)) for one, other in zip(samples, subjects, strict=True)]
 
 
 def _several(indexed: Indexed, rows: Ints | None, task: Task) -> tuple[Ints, Codes]:

@@ -71,6 +71,9 @@ class Joined(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 Definition: TypeAlias = Selected | Limited | FewShot | Balanced | Without | Joined
 
 
+_DECODER: msgspec.json.Decoder[Definition] = msgspec.json.Decoder(Definition)  # once: see `manifest`
+
+
 def of_query(query: Query, versions: Mapping[str, str]) -> Selected:
     """The definition of a query's view; of the versions it was asked over, those of datasets that it names, if any."""
     named = versions if query.datasets is None else query.datasets
@@ -84,7 +87,7 @@ def loads(data: bytes) -> Definition:
         QueryError: it is none, or nested too deeply.
     """
     try:
-        found: Definition = msgspec.json.decode(data, type=Definition)
+        found: Definition = _DECODER.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise QueryError(f"not a view's definition: {error}") from error
     except RecursionError as error:

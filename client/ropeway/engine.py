@@ -2,10 +2,9 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from weakref import WeakSet
 
 import duckdb
@@ -16,29 +15,22 @@ from ropeway import counting, duplicates, query
 from ropeway.errors import NotFound, QueryError
 from ropeway.indexed import Indexed, identifier, load_index
 from ropeway.manifest import SPLITS, Manifest, Task
+from ropeway.matching import Condition, at_once, matching
 from ropeway.query import Dialect, Query, Scalar
 from ropeway.selection import Rows, Selection, check_same
 from ropeway.stores import Store
-
-T = TypeVar("T")
 
 MOST_NAMES = 1000
 """Datasets or parts that a query may name."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Condition:
-    """SQL over one index, made by us, with what its placeholders stand for; empty where every row is meant."""
-
-    indexed: Indexed
-    sql: str
-    params: list[Scalar]
+_TOLD, _DRAWN = ("samples", "bytes", "subjects"), ("drawn_samples", "drawn_subjects")
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
     task: Task | None
-    conditions: list[_Condition]
+    conditions: list[Condition]
 
 
 class Engine:
@@ -58,7 +50,7 @@ class Engine:
             QueryError: the query names what is not there, or nothing matches.
         """
         plan = self._plan(asked, manifests)
-        found = _at_once(self._rows, plan.conditions)
+        found = matching(self._database, plan.conditions)
         pieces = [
             (condition.indexed, _every(condition.indexed) if rows is None else rows)
             for condition, rows in zip(plan.conditions, found, strict=True)
@@ -68,8 +60,12 @@ class Engine:
             raise QueryError(f"no sample matches: {describe(asked)}")
         return Selection(asked, plan.task, tuple(_distinct(pieces) if asked.distinct else pieces))
 
-    def stats(self, by: Sequence[str], asked: Query, manifests: Sequence[Manifest]) -> list[dict[str, Scalar | None]]:
+    def stats(
+        self, by: Sequence[str], asked: Query, manifests: Sequence[Manifest], draw: counting.Draw | None = None
+    ) -> list[dict[str, Scalar | None]]:
         """Samples, bytes and subjects for each combination of the columns `by`, largest first.
+
+        With random numbers to `draw`, also the sums of them: `drawn_samples` and `drawn_subjects`.
 
         Raises:
             QueryError: an unknown column, or a query that can't be answered.
@@ -80,18 +76,20 @@ class Engine:
             if name.lower() not in known:
                 raise QueryError(f"unknown column {name!r} in by; there is: {', '.join(sorted(known))}")
 
-        def counted(condition: _Condition) -> dict[counting.Group, counting.Count]:
-            return counting.count(condition.indexed, self._rows(condition), by, plan.task)
+        def counted(chosen: tuple[Indexed, Rows | None]) -> dict[counting.Group, counting.Count]:
+            return counting.count(*chosen, by, plan.task, draw)
 
         totals: dict[counting.Group, list[int]] = {}
-        for counts in _at_once(counted, plan.conditions):
+        indexes = [condition.indexed for condition in plan.conditions]
+        chosen = list(zip(indexes, matching(self._database, plan.conditions), strict=True))
+        sizes = [len(indexed.rows) if rows is None else len(rows) for indexed, rows in chosen]
+        for counts in at_once(counted, chosen, sizes):
             for group, count in counts.items():
-                total = totals.setdefault(group, [0, 0, 0])
-                total[:] = [total[0] + count.samples, total[1] + count.bytes, total[2] + count.subjects]
-        rows = [
-            {**dict(zip(by, group, strict=True)), "samples": n, "bytes": size, "subjects": subjects}
-            for group, (n, size, subjects) in totals.items()
-        ]
+                total = totals.setdefault(group, [0] * 5)
+                found = (count.samples, count.bytes, count.subjects, *count.drawn)
+                total[:] = [before + more for before, more in zip(total, found, strict=True)]
+        told = _TOLD if draw is None else (*_TOLD, *_DRAWN)
+        rows = [dict(zip((*by, *told), (*group, *total[: len(told)]), strict=True)) for group, total in totals.items()]
         return sorted(rows, key=lambda row: (-int(row["samples"] or 0), [str(row[name]) for name in by]))
 
     def sample(self, manifest: Manifest, key: str) -> dict[str, Any]:
@@ -116,18 +114,10 @@ class Engine:
         chosen = [self._load(manifest) for manifest in candidates]
         dialects = _dialects(tree, chosen, task)
         conditions = [
-            _Condition(indexed, *_condition(asked, tree, dialect, task))
+            Condition(indexed, *_condition(asked, tree, dialect, task))
             for indexed, dialect in zip(chosen, dialects, strict=True)
         ]
         return _Plan(task, conditions)
-
-    def _rows(self, condition: "_Condition") -> Rows | None:
-        """The rows of an index for which a condition holds, ascending; None: all of them."""
-        if not condition.sql:
-            return None
-        with self._cursor(condition.indexed) as cursor:
-            found = cursor.execute(f"SELECT row FROM rows WHERE {condition.sql} ORDER BY row", condition.params)
-            return np.ascontiguousarray(found.fetchnumpy()["row"], np.int64)
 
     def _cursor(self, indexed: Indexed) -> duckdb.DuckDBPyConnection:
         cursor = self._database.cursor()
@@ -242,7 +232,7 @@ def _condition(asked: Query, tree: query.Tree | None, dialect: Dialect, task: Ta
         holds = f"{task.target}.offset" if task.target else f"task.{task.id}"
         conditions.append(f"{identifier(holds)} IS NOT NULL")
     if asked.split is not None:
-        conditions.append("split = ?")
+        conditions.append('"split" = ?')
         params.append(asked.split)
     conditions += [dialect.parts.get(part, "FALSE") for part in asked.parts]
     if tree is not None:
@@ -267,14 +257,3 @@ def _distinct(pieces: Sequence[tuple[Indexed, Rows]]) -> list[tuple[Indexed, Row
 
 def _every(indexed: Indexed) -> Rows:
     return np.arange(len(indexed.rows))
-
-
-def _at_once(work: Callable[[_Condition], T], conditions: Sequence[_Condition]) -> list[T]:
-    """Work on several indexes in as many threads as there are cores, the largest first; DuckDB and NumPy let go of the
-    interpreter."""
-    if len(conditions) == 1:
-        return [work(conditions[0])]
-    by_size = sorted(range(len(conditions)), key=lambda place: -len(conditions[place].indexed.rows))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        begun = {place: pool.submit(work, conditions[place]) for place in by_size}
-        return [begun[place].result() for place in range(len(conditions))]

@@ -68,7 +68,7 @@ class ViewJob:
 
     @cached_property
     def _digest(self) -> str:
-        return self.order.digest(self.view.table())
+        return self.order.digest(self.view.layout())
 
     def state(self, seed: int, epoch: int, position: int) -> dict[str, int | str]:
         return State(seed, epoch, position, self.view.id, self._digest).to_json()
@@ -79,9 +79,9 @@ class ViewJob:
     def deliveries(
         self, seed: int, epoch: int, position: int, *, offset: int = 0, stride: int = 1
     ) -> Iterator[list[Delivery]]:
-        table, batching = self.view.table(), self.batching
-        steps = batching.steps(self.order.epoch(table, seed, epoch), position, offset=offset, stride=stride)
-        appetite = self.order.appetite(table, batching.world.size)
+        layout, batching = self.view.layout(), self.batching
+        steps = batching.steps(self.order.epoch(layout, seed, epoch), position, offset=offset, stride=stride)
+        appetite = self.order.appetite(layout, batching.world.size)
         return self.streams.of(self.view).deliveries(steps, masked=batching.tail == "pad", appetite=appetite)
 
 

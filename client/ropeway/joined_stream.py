@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ropeway.order import Appetite
 from ropeway.ranges import Counts
-from ropeway.samples import NOBODY, Ints, Samples
+from ropeway.samples import NOBODY, Ints, Layout, Samples
 from ropeway.shard_bytes import ShardBytes
 from ropeway.steps import Step
 from ropeway.view import View, ViewSource
@@ -122,7 +122,7 @@ class _LegSource:
     def samples(self) -> Samples:
         return self.table
 
-    def reader(self, table: Samples) -> ShardBytes:
+    def reader(self, table: Layout) -> ShardBytes:
         return self.source.reader(self.whole)
 
     def columns(self, names: Sequence[str]) -> pa.Table:

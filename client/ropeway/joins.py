@@ -15,7 +15,7 @@ from ropeway import samples
 from ropeway.definition import Joined
 from ropeway.errors import UsageError
 from ropeway.manifest import Part, Task
-from ropeway.samples import Array, Ints, Samples
+from ropeway.samples import Array, Ints, Layout, Samples
 from ropeway.shard_bytes import PairedBytes, ShardBytes
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class JoinedSource:
         labels = {task: _aligned_labels(values, self.partner) for task, values in theirs.labels.items()}
         return replace(ours, shards=shards, labels={**labels, **ours.labels}, partners=tuple(partners))
 
-    def reader(self, table: Samples) -> ShardBytes:
+    def reader(self, table: Layout) -> ShardBytes:
         return PairedBytes(
             self.left.reader(self.left_table), self.right.reader(self.right_table), len(self.left_table.shards)
         )

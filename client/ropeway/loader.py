@@ -49,9 +49,9 @@ class StreamingLoader(Epochs):
             subjects together; or
         global_batch_size: samples per step over all ranks. Fix this one to get the same global batches in any world.
         seed: of the shuffle; with the epoch it fixes the order.
-        parts: part names; None for all, [] for keys and labels only; or part name → reading, where a bit of a part is
-            enough, or the name of a model-ready form: `{"ct": ropeway.Slab(10, 26), "ecg": "ecg-12x5000"}`
-            (`ropeway.model_ready`).
+        parts: part names; None for all (of originals beside them, `<part>_raw`, those that decode), [] for keys and
+            labels only; or part name → reading, where a bit of a part is enough, or the name of a model-ready form:
+            `{"ct": ropeway.Slab(10, 26), "ecg": "ecg-12x5000"}` (`ropeway.model_ready`).
         order: `Shuffled()` or `Sequential()`.
         tail: the samples left over at an epoch's end: "drop" them, "pad" with masked repeats (`__mask__`, True = real),
             or "wrap" to the epoch's first samples.

@@ -115,9 +115,16 @@ class Split:
     """Exams, recordings or stays; 0 where the recipe names none."""
 
 
+NO_SHA256 = "0" * 64
+"""Stands for the sha256 of a shard that nobody has read."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """One tar file. `path` is relative to the dataset's folder, or an absolute URL for an adopted shard."""
+    """One tar file. `path` is relative to the dataset's folder, or an absolute URL for an adopted shard.
+
+    `sha256` is `NO_SHA256` where only the headers of an adopted shard were read.
+    """
 
     path: str
     split: SplitName
@@ -211,11 +218,11 @@ def loads(data: bytes, *, url: str | None = None) -> Manifest:
         FormatError: not a manifest of a known format, or its numbers and names contradict each other.
     """
     try:
-        head = msgspec.json.decode(data, type=_Head)
+        head = _HEAD.decode(data)
         if head.format != FORMAT:
             newer = f"newer than {FORMAT}: upgrade ropeway" if head.format > FORMAT else "none there ever was"
             raise FormatError(f"storage format {head.format} is {newer}", url=url)
-        manifest = msgspec.json.decode(data, type=Manifest)
+        manifest = _MANIFEST.decode(data)
     except msgspec.MsgspecError as error:
         raise FormatError(f"not a manifest: {error}", url=url) from error
     try:
@@ -229,7 +236,7 @@ def loads(data: bytes, *, url: str | None = None) -> Manifest:
 def loads_latest(data: bytes, *, url: str | None = None) -> Latest:
     """Read and validate `latest.json`."""
     try:
-        latest = msgspec.json.decode(data, type=Latest)
+        latest = _LATEST.decode(data)
     except msgspec.MsgspecError as error:
         raise FormatError(f"not a latest.json: {error}", url=url) from error
     for version in latest.history:
@@ -324,6 +331,10 @@ def _check_totals(manifest: Manifest) -> None:
 @dataclass(frozen=True, slots=True)
 class _Head:
     format: int
+
+
+# Made once, here: msgspec looks into a class when it is first decoded to, and threads that do so at once crash it.
+_HEAD, _MANIFEST, _LATEST = msgspec.json.Decoder(_Head), msgspec.json.Decoder(Manifest), msgspec.json.Decoder(Latest)
 
 
 # Where things lie in a store (relative to its root).

@@ -38,7 +38,7 @@ class MixJob:
 
     @cached_property
     def _digest(self) -> str:
-        digests = [self.order.digest(view.table()) for view in self.mix.sources.values()]
+        digests = [self.order.digest(view.layout()) for view in self.mix.sources.values()]
         return hashlib.sha256(repr(("mix", 1, digests, self.batching.global_batch)).encode()).hexdigest()[:12]
 
     def state(self, seed: int, epoch: int, position: int) -> dict[str, int | str]:
@@ -63,7 +63,7 @@ class MixJob:
             self.streams.of(view, share=share).deliveries(
                 self._steps(number, view, seed, first, wanted),
                 masked=False,
-                appetite=self.order.appetite(view.table(), world_size),
+                appetite=self.order.appetite(view.layout(), world_size),
             )
             for number, view in enumerate(self.mix.sources.values())
         ]
@@ -123,7 +123,7 @@ class _Endless:
         n = self.view.samples
         epoch, begin = divmod(start, n)
         while True:
-            sequence: EpochOrder = self.order.epoch(self.view.table(), self.seed, epoch)
+            sequence: EpochOrder = self.order.epoch(self.view.layout(), self.seed, epoch)
             before = epoch * n
             for stretch in sequence.stretches(begin, (rank - before) % world_size, world_size):
                 shift = epoch << 40

@@ -24,6 +24,9 @@ T = TypeVar("T")
 UNLABELLED = -1
 """Stands for a missing class label; a missing number is NaN."""
 
+UNREAD = 0
+"""Stands for a checksum that is not there. One span in four thousand million has this checksum and goes unchecked."""
+
 NOBODY = -1
 """Shard number of a partner that is not there."""
 
@@ -45,14 +48,30 @@ class ShardRef(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Samples:
-    """Columns of equal length n.
+class Layout:
+    """Where n samples lie, which is what an order is made of.
 
     Attributes:
         shards: what `shard` counts in.
         shard: int32 (n,).
         offset, length: int64 (n,), bytes; the span of the whole sample in its shard.
-        crc32c: uint32 (n,), over that span.
+    """
+
+    shards: tuple[ShardRef, ...]
+    shard: npt.NDArray[np.int32]
+    offset: Ints
+    length: Ints
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Samples(Layout):
+    """Columns of equal length n.
+
+    Attributes:
+        crc32c: uint32 (n,), over that span; `UNREAD` where nobody has read it.
         keys: string (n,).
         parts: per part, offset and length of its content, int64 (n,); offset −1 where the sample lacks the part.
         labels: per task int32 (n,) with −1, float64 (n,) with NaN, or for multilabel int8 (n, classes) with rows of −1,
@@ -61,18 +80,11 @@ class Samples:
             there is none. Each has parts of its own; labels are all in the first table.
     """
 
-    shards: tuple[ShardRef, ...]
-    shard: npt.NDArray[np.int32]
-    offset: Ints
-    length: Ints
     crc32c: npt.NDArray[np.uint32]
     keys: pa.StringArray
     parts: Mapping[str, tuple[Ints, Ints]]
     labels: Mapping[str, Array]
     partners: tuple["Samples", ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.offset)
 
     @property
     def pages(self) -> list[tuple[int, int]]:
@@ -133,18 +145,22 @@ class Late(Mapping[str, T]):
 
 def pages(shard: npt.NDArray[np.integer]) -> list[tuple[int, int]]:
     """First and one-past-last row of each page: whole shards, at least `PAGE_ROWS` rows except in the last."""
-    ends = [*(np.flatnonzero(np.diff(shard)) + 1).tolist(), len(shard)]
+    ends = np.append(np.flatnonzero(np.diff(shard)) + 1, len(shard))
     found, first = list[tuple[int, int]](), 0
-    for end in ends:
-        if end - first >= PAGE_ROWS or end == len(shard):
-            found.append((first, end))
-            first = end
+    while first < len(shard) or not found:
+        place = min(int(np.searchsorted(ends, first + PAGE_ROWS)), len(ends) - 1)
+        found.append((first, int(ends[place])))
+        first = found[-1][1]
     return found
 
 
 def shard_numbers(column: pa.ChunkedArray, shards: Sequence[Shard]) -> npt.NDArray[np.int32]:
     """The index's column `shard` as numbers of the manifest's shards."""
-    return _numpy(pc.index_in(column.cast(pa.string()), pa.array([shard.path for shard in shards])), np.int32)
+    paths = pa.array([shard.path for shard in shards])
+    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    found = [_numpy(pc.index_in(one.dictionary.cast(pa.string()), paths), np.int32)[_numpy(one.indices, np.int32)]
+             for one in coded.chunks]  # fmt: skip
+    return np.concatenate(found) if found else np.empty(0, np.int32)
 
 
 def from_index(rows: pa.Table, numbers: npt.NDArray[np.int32], refs: Sequence[ShardRef], parts: Sequence[str],
@@ -162,10 +178,10 @@ def from_index(rows: pa.Table, numbers: npt.NDArray[np.int32], refs: Sequence[Sh
         shard=numbers,
         offset=_numpy(rows.column("offset"), np.int64),
         length=_numpy(rows.column("length"), np.int64),
-        crc32c=_numpy(rows.column("crc32c"), np.uint32),
+        crc32c=_numpy(pc.fill_null(rows.column("crc32c"), UNREAD), np.uint32),
         keys=_strings(rows.column("key")),
-        parts={part: _spans(rows, part) for part in parts},
-        labels={task.id: _labels(rows, task) for task in tasks},
+        parts={part: spans_of(rows, part) for part in parts},
+        labels={task.id: labels_of(rows, task) for task in tasks},
     )
 
 
@@ -230,7 +246,11 @@ def unlabelled(task: Task, rows: int) -> Array:
 
 def label_counts(samples: Samples, task: Task) -> dict[str, int]:
     """How many samples each class of a task has; a multi-label sample counts once in each of its classes."""
-    values = samples.labels[task.id]
+    return count_classes(samples.labels[task.id], task)
+
+
+def count_classes(values: Array, task: Task) -> dict[str, int]:
+    """What `label_counts` says, of one column of labels."""
     if task.type == "multilabel":
         counts = (values == 1).sum(axis=0)
     else:
@@ -238,15 +258,8 @@ def label_counts(samples: Samples, task: Task) -> dict[str, int]:
     return {name: int(count) for name, count in zip(task.classes, counts, strict=True)}
 
 
-def count_classes(stored: pa.ChunkedArray, task: Task) -> dict[str, int]:
-    """What `label_counts` says, of a column of the index."""
-    values = pc.list_flatten(stored) if task.type == "multilabel" else pc.drop_null(stored)
-    numbers = _numpy(values, np.int64)
-    counts = np.bincount(numbers[numbers >= 0], minlength=len(task.classes))
-    return {name: int(count) for name, count in zip(task.classes, counts, strict=True)}
-
-
-def _spans(rows: pa.Table, part: str) -> tuple[Ints, Ints]:
+def spans_of(rows: pa.Table, part: str) -> tuple[Ints, Ints]:
+    """Offset and length of a part in index rows, as `Samples` has them."""
     if f"{part}.offset" not in rows.schema.names:
         return np.full(len(rows), -1, np.int64), np.zeros(len(rows), np.int64)
     return (
@@ -255,7 +268,8 @@ def _spans(rows: pa.Table, part: str) -> tuple[Ints, Ints]:
     )
 
 
-def _labels(rows: pa.Table, task: Task) -> Array:
+def labels_of(rows: pa.Table, task: Task) -> Array:
+    """The labels of index rows, as `Samples` has them."""
     name, n = f"task.{task.id}", len(rows)
     if name not in rows.schema.names:
         return unlabelled(task, n)

@@ -51,9 +51,14 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
+def is_name(text: str) -> bool:
+    """Whether a view may be saved under this name."""
+    return _NAME.fullmatch(text) is not None and not is_id(text)
+
+
 def check_name(name: str) -> None:
     """Raise UsageError for what is not a name of a view."""
-    if not _NAME.fullmatch(name) or is_id(name):
+    if not is_name(name):
         raise UsageError(
             f"a view's name has up to 64 lower-case letters, digits, '.', '_' and '-', and is not like an id: {name!r}"
         )

@@ -1,7 +1,7 @@
 """What a query selects: rows of dataset versions, and everything that a view says of them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, chain
@@ -10,14 +10,13 @@ from typing import Any, TypeAlias
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ropeway import samples
 from ropeway.errors import QueryError, UsageError
 from ropeway.indexed import ROW_COLUMNS, Indexed
 from ropeway.manifest import Manifest, Part, Task
 from ropeway.query import Query
-from ropeway.samples import Samples, ShardRef
+from ropeway.samples import Array, Ints, Layout, Samples, ShardRef
 
 Rows: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -69,7 +68,7 @@ class Selection:
     @cached_property
     def bytes(self) -> int:
         """Bytes of the samples in their shards."""
-        return sum(pc.sum(_taken(indexed, rows, "length")).as_py() or 0 for indexed, rows in self.pieces)
+        return sum(int(_taken(indexed.numbers("length"), rows).sum()) for indexed, rows in self.pieces)
 
     @cached_property
     def label_counts(self) -> dict[str, dict[str, int]]:
@@ -78,7 +77,7 @@ class Selection:
         for indexed, rows in self.pieces:
             for task in indexed.manifest.labelled:
                 if task.id in counts:
-                    for name, count in samples.count_classes(_taken(indexed, rows, f"task.{task.id}"), task).items():
+                    for name, count in samples.count_classes(_taken(indexed.labels(task), rows), task).items():
                         counts[task.id][name] += count
         return counts
 
@@ -122,7 +121,46 @@ class Selection:
         here, manifest = rows[start - first : stop - first], indexed.manifest
         numbers = indexed.shard_numbers[here] + np.int32(self._shards_before[number])
         names = [part.name for part in manifest.parts]
-        return samples.from_index(_rows(indexed, here), numbers, self.shards, names, manifest.labelled)
+        table = _rows(indexed, here, _of_samples(names, manifest.labelled))
+        return samples.from_index(table, numbers, self.shards, names, manifest.labelled)
+
+    def layout(self, start: int, stop: int) -> Layout:
+        """Where the samples of rows `start` to `stop` (exclusive) lie."""
+        shard, offset, length = list[Array](), list[Array](), list[Array]()
+        for number, (indexed, rows) in self._between(start, stop):
+            shard.append(indexed.shard_numbers[rows] + np.int32(self._shards_before[number]))
+            offset.append(indexed.numbers("offset")[rows])
+            length.append(indexed.numbers("length")[rows])
+        return Layout(self.shards, np.concatenate(shard), np.concatenate(offset), np.concatenate(length))
+
+    def spans(self, part: str, start: int, stop: int) -> tuple[Ints, Ints]:
+        """Offset and length of a part of those samples; −1 and 0 where they lack it."""
+        found = [samples.spans_of(_rows(indexed, rows, [f"{part}.offset", f"{part}.length", "offset"]), part)
+                 for _, (indexed, rows) in self._between(start, stop)]  # fmt: skip
+        return np.concatenate([offset for offset, _ in found]), np.concatenate([length for _, length in found])
+
+    def take(self, rows: Ints) -> Samples:
+        """The samples of these rows, ascending, without parts."""
+        cuts = np.searchsorted(rows, [0, *self._stops])
+        pieces, tasks = list[Samples](), dict[str, Task]()
+        for number, (indexed, chosen) in enumerate(self.pieces):
+            if cuts[number] == cuts[number + 1]:
+                continue
+            here = chosen[rows[cuts[number] : cuts[number + 1]] - (self._stops[number] - len(chosen))]
+            numbers = indexed.shard_numbers[here] + np.int32(self._shards_before[number])
+            labelled = indexed.manifest.labelled
+            tasks |= {task.id: task for task in labelled}
+            table = _rows(indexed, here, _of_samples([], labelled))
+            pieces.append(samples.from_index(table, numbers, self.shards, [], labelled))
+        return samples.together(pieces, [], list(tasks.values()))
+
+    def _between(self, start: int, stop: int) -> Iterator[tuple[int, tuple[Indexed, Rows]]]:
+        """The pieces' numbers, with what of each lies in rows `start` to `stop` (exclusive)."""
+        for number, (indexed, rows) in enumerate(self.pieces):
+            first = self._stops[number] - len(rows)
+            here = rows[max(0, start - first) : max(0, stop - first)]
+            if len(here):
+                yield number, (indexed, here)
 
     @cached_property
     def samples(self) -> Samples:
@@ -183,13 +221,20 @@ def merge_parts(one: Part, other: Part) -> Part:
     )
 
 
-def _rows(indexed: Indexed, rows: Rows) -> pa.Table:
-    return indexed.rows if len(rows) == len(indexed.rows) else indexed.rows.take(pa.array(rows))
+def _of_samples(parts: Sequence[str], tasks: Sequence[Task]) -> list[str]:
+    """The index columns that samples with these parts and tasks are made of."""
+    spans = [f"{part}.{what}" for part in parts for what in ("offset", "length")]
+    return ["key", "offset", "length", "crc32c", *spans, *(f"task.{task.id}" for task in tasks)]
 
 
-def _taken(indexed: Indexed, rows: Rows, column: str) -> pa.ChunkedArray:
-    found = indexed.rows.column(column)
-    return found if len(rows) == len(found) else found.take(pa.array(rows))
+def _rows(indexed: Indexed, rows: Rows, names: Sequence[str]) -> pa.Table:
+    """Index rows, of these columns those that there are."""
+    table = indexed.rows.select([name for name in indexed.rows.schema.names if name in names])
+    return table if len(rows) == len(table) else table.take(pa.array(rows))
+
+
+def _taken(column: Array, rows: Rows) -> Array:
+    return column if len(rows) == len(column) else column[rows]
 
 
 def _stored(name: str) -> str:

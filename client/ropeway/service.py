@@ -3,13 +3,16 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import msgspec
 import urllib3
 
 from ropeway import errors, wire
+from ropeway.cache import DiskCache
 from ropeway.errors import RopewayError, ServiceError, UsageError
+from ropeway.page_cache import kept
 
 T = TypeVar("T")
 
@@ -33,13 +36,15 @@ class Service:
     Attributes:
         url: without a slash at its end.
         token: says who asks; None for nobody. It is in no text that this makes.
+        cache: where pages of views are kept on this node's disk; None for nowhere.
     """
 
     url: str
     token: str | None = field(default=None, repr=False)
+    cache: DiskCache | None = field(default=None, compare=False)
 
     @classmethod
-    def at(cls, url: str, token: str | None = None) -> "Service":
+    def at(cls, url: str, token: str | None = None, cache: DiskCache | None = None) -> "Service":
         """The service at a URL, asked by a token, or by what ROPEWAY_TOKEN holds.
 
         Raises:
@@ -48,7 +53,7 @@ class Service:
         found = (token if token is not None else os.environ.get(TOKEN, "")).strip()
         if not found.isascii() or not found.isprintable() or " " in found:
             raise UsageError(f"not a token (see token=…, or {TOKEN}): it is one word of plain letters and signs")
-        return cls(url.rstrip("/"), found or None)
+        return cls(url.rstrip("/"), found or None, cache)
 
     def ask(self, method: str, path: str, kind: type[T], body: object = None) -> T:
         """One request, its JSON answer read as `kind`.
@@ -65,10 +70,23 @@ class Service:
             url = self._shown(path)
             raise ServiceError(f"not an answer of an index service: {error}", status=answer.status, url=url) from error
 
-    def fetch(self, path: str, media_type: str) -> bytes:
-        """What is at a path, in one media type; raises as `ask` does."""
-        answer = self._request("GET", path, None, {"Accept": media_type, "Accept-Encoding": "zstd"})
+    def fetch(self, path: str, media_type: str, body: object = None) -> bytes:
+        """What is at a path, or what it answers to a body, in one media type; raises as `ask` does.
+
+        An answer of another type is none of the service's: a proxy's page of its own, which nobody may keep as ours.
+        """
+        headers = {"Accept": media_type, "Accept-Encoding": "zstd", "Content-Type": "application/json"}
+        method, content = ("GET", None) if body is None else ("POST", msgspec.json.encode(body))
+        answer = self._request(method, path, content, headers)
+        if (given := answer.headers.get("Content-Type", "").partition(";")[0]) != media_type:
+            problem = f"not an answer of an index service: {given[:64] or 'nothing'} in place of {media_type}"
+            raise ServiceError(problem, status=answer.status, url=self._shown(path))
         return wire.decompressed(answer.data) if answer.headers.get("Content-Encoding") == "zstd" else answer.data
+
+    def page(self, view: str, path: str) -> bytes | memoryview:
+        """A page of a view, from the disk cache where there is one and it has it; raises as `ask` does."""
+        fetch = partial(self.fetch, path, wire.MEDIA_TYPE)
+        return fetch() if self.cache is None else kept(self.cache, self.url + path, view, fetch)
 
     def _request(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]

@@ -9,7 +9,7 @@ import pyarrow as pa
 from ropeway.definition import Balanced, Definition, FewShot, Joined, Limited, Selected, Without, of_query
 from ropeway.joins import join
 from ropeway.query import Query
-from ropeway.samples import Samples
+from ropeway.samples import Layout, Samples
 from ropeway.selection import Selection
 from ropeway.shard_bytes import ShardBytes, StoreBytes
 from ropeway.view import View, ViewInfo
@@ -81,7 +81,7 @@ class StoreSource:
     def samples(self) -> Samples:
         return self.selected().samples
 
-    def reader(self, table: Samples) -> ShardBytes:
+    def reader(self, table: Layout) -> ShardBytes:
         return StoreBytes(self.catalog.store, table.shards)
 
     def columns(self, names: Sequence[str]) -> pa.Table:

@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from ropeway.arriving import Arriving
 from ropeway.assemble import Assembler, Parts
 from ropeway.bad import BadSamples
-from ropeway.buffers import Pool
+from ropeway.buffers import Pool, reuse_freed
 from ropeway.bursts import BURST_BYTES, Burst, Mapped, Nothing, Supply, grouped
 from ropeway.collate import Padding
 from ropeway.errors import FormatError, UsageError
@@ -75,6 +76,7 @@ class Streams:
         self.wanted, self.bad = wanted, bad
         self.stages = Stages()
         self.pool = Pool(keep=wanted.memory // 4)
+        reuse_freed()
         self._made: dict[int, tuple[View, Stream | JoinedStream]] = {}
 
     def __getstate__(self) -> tuple[Wanted, BadSamples]:
@@ -94,7 +96,8 @@ class Streams:
             UsageError: a joined view with bad samples to be replaced: the stand-in would be somebody else's.
         """
         if id(view) not in self._made:
-            joined = bool(view.table().partners)
+            layout = view.layout()
+            joined = isinstance(layout, Samples) and bool(layout.partners)
             if joined and self.bad.tolerates:
                 raise UsageError("a bad sample of a joined view has no stand-in with the same partners: on_bad='raise'")
             self._made[id(view)] = view, (JoinedStream if joined else Stream)(view, self, share)
@@ -105,19 +108,20 @@ class Stream:
     """One view's samples on their way into batches."""
 
     def __init__(self, view: View, streams: Streams, share: int) -> None:
-        self._table = table = view.table()
+        self._arriving = Arriving(view)
+        self._table = table = self._arriving.table
         self._labels = _Labels(view, table)
         self._wanted = wanted = streams.wanted
         self._stages, self._memory, self._share = streams.stages, wanted.memory // share, share
         self._parts = wanted.of(view)
-        _check_spans(table, [part.part.name for part in self._parts])
+        _check_spans(self._arriving, [part.part.name for part in self._parts])
         self._source = view.reader()
         self._reader = self._source if wanted.cache is None else wanted.cache.over(self._source, table.shards)
         self._brought = _narrowed(table, [part for part in self._parts if not part.partial])
         self._near = self._supplied_near()
         once = np.zeros(len(table), np.bool_) if isinstance(self._near, Mapped) else None
         self._assembler = Assembler(
-            table, self._brought, self._reader, self._parts, streams.bad, streams.pool, once
+            self._arriving, self._brought, self._reader, self._parts, streams.bad, streams.pool, once
         )  # fmt: skip
         self._weights = self._brought.length + sum(p.fixed.size for p in self._parts if p.fixed and not p.moved)
 
@@ -177,7 +181,7 @@ class Stream:
         """
         supply = self._near or self._supplied_far(appetite)
         limit = min(BURST_BYTES, max(1, self._memory // 8))
-        groups = self._stages.timed("plan", grouped(steps, self._weights, limit))
+        groups = self._stages.timed("plan", self._arriving.ahead(grouped(steps, self._weights, limit)))
         bursts = self._stages.timed("fetch", supply.bursts(groups))
         heavy = any(part.heavy for part in self._parts)
         begun: deque[Parts] = deque()
@@ -213,15 +217,14 @@ class Stream:
             rows, columns = self._assembler.finish(made)
         with self._stages.stage("collate"):
             columns |= self._labels.of(rows)
-            sizes = made.burst.lengths + made.taken
-            unchecked = bool(self._parts) and not self._assembler.checks
+            sizes, unchecked = made.burst.lengths + made.taken, self._assembler.unchecked(rows)
             deliveries, first = list[Delivery](), 0
             for step in made.burst.steps:
                 stop = first + len(step.rows)
                 here = slice(first, stop)
                 batch = self._batch(columns, step, here, masked)
-                count = stop - first
-                deliveries.append(Delivery(step.stop, batch, count, int(sizes[here].sum()), count * unchecked))
+                blind = int(np.count_nonzero(unchecked[here]))
+                deliveries.append(Delivery(step.stop, batch, stop - first, int(sizes[here].sum()), blind))
                 first = stop
         return deliveries
 
@@ -248,14 +251,16 @@ def _cut(column: Any, here: slice) -> Any:
     return {name: inner[here] for name, inner in column.items()} if isinstance(column, dict) else column[here]
 
 
-def _check_spans(table: Samples, parts: Sequence[str]) -> None:
+def _check_spans(samples: Arriving, parts: Sequence[str]) -> None:
     """Raise FormatError when a part lies outside its sample: memory is addressed by these numbers."""
+    table = samples.table
     stops = table.offset + table.length
     wrong = (table.offset < 0) | (table.length < 0)
     for offset, length in (table.parts[part] for part in parts):
         wrong |= (offset >= 0) & ((offset < table.offset) | (length < 0) | (offset + length > stops))
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
+        samples.bring(np.array([row]))
         ref = table.shards[table.shard[row]]
         raise FormatError("the index has a part outside its sample: run `ropeway verify`", dataset=ref.dataset,
                           shard=ref.path, key=table.keys[row].as_py(), offset=int(table.offset[row]))  # fmt: skip

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
 from ropeway import joins, subsets
 from ropeway.definition import Balanced, Definition, FewShot, Joined, Limited, Missing, Without
 from ropeway.errors import UsageError
+from ropeway.layouts import Details
 from ropeway.manifest import Part, Task
-from ropeway.samples import Samples
+from ropeway.samples import Ints, Layout, Samples
 from ropeway.shard_bytes import ShardBytes
 
 
@@ -41,7 +42,7 @@ class ViewSource(Protocol):
         """Where each sample lies, with its key and labels."""
         ...
 
-    def reader(self, table: Samples) -> ShardBytes:
+    def reader(self, table: Layout) -> ShardBytes:
         """Access to the bytes of the view's shards."""
         ...
 
@@ -51,6 +52,23 @@ class ViewSource(Protocol):
         Raises:
             UsageError: no dataset of the view has such a column.
         """
+        ...
+
+
+@runtime_checkable
+class Distant(Protocol):
+    """A source that tells where a view's samples lie first, and the rest of those that are wanted."""
+
+    def layout(self) -> Layout:
+        """Where each sample lies; all `samples` where that is as quick."""
+        ...
+
+    def spans(self, part: str, layout: Layout) -> tuple[Ints, Ints]:
+        """Offset and length of a part in each sample, int64 (n,); −1 and 0 where it lacks the part."""
+        ...
+
+    def details(self, rows: Ints) -> Details:
+        """Keys, checksums and labels of some rows, ascending and each once."""
         ...
 
 
@@ -65,6 +83,7 @@ class View:
     def __init__(self, info: ViewInfo, source: ViewSource) -> None:
         self.info, self.source = info, source
         self._table: Samples | None = None
+        self._layout: Layout | None = None
 
     @property
     def id(self) -> str:
@@ -104,13 +123,22 @@ class View:
             self._table = self.source.samples()
         return self._table
 
+    def layout(self) -> Layout:
+        """Where each sample lies: what an order is made of. The table, where that costs no more."""
+        if self._table is not None or not isinstance(self.source, Distant):
+            return self.table()
+        if self._layout is None:
+            found = self._layout = self.source.layout()
+            self._table = found if isinstance(found, Samples) else None
+        return self._layout
+
     def columns(self, names: Sequence[str]) -> pa.Table:
         """Index columns of the samples, in row order: `subject`, `split`, `key`, metadata by its bare name."""
         return self.source.columns(names)
 
     def reader(self) -> ShardBytes:
         """Access to the bytes of the view's shards."""
-        return self.source.reader(self.table())
+        return self.source.reader(self.layout())
 
     def urls(self, *, seconds: int = 3600) -> list[str]:
         """Where its shards are, for programs that read them whole: `webdataset.WebDataset(view.urls())`.

@@ -10,7 +10,7 @@ A page of samples has these columns, n rows each:
     `key`               utf8, the sample's key,
     `shard`             <i4, number in the view's shard table,
     `offset`, `length`  <i8, bytes of the sample's span in that shard,
-    `crc32c`            <u4, of that span,
+    `crc32c`            <u4, of that span; 0: nobody has read it, and there is nothing to compare,
     `<part>.offset`, `<part>.length`  <i8, bytes of a part's content in the shard; offset −1: the sample lacks it,
     `task.<id>`         the label: <i4 class position, −1 none; <f8, NaN none; or |i1 (n, classes) 0 or 1, −1 unknown.
 A part or task that all samples of a page lack may be left out. In a joined view the partners' columns (all but tasks)
@@ -65,9 +65,9 @@ def unpack_columns(page: bytes | memoryview) -> dict[str, Array | pa.StringArray
 
 def pack_samples(samples: Samples) -> bytes:
     """One page of a view. Shard numbers count in the view's shard table, which travels apart."""
-    columns = _columns(samples)
+    columns = columns_of(samples)
     for number, partner in enumerate(samples.partners, 1):
-        columns |= {f"{number}.{name}": column for name, column in _columns(partner).items()}
+        columns |= {f"{number}.{name}": column for name, column in columns_of(partner).items()}
     return pack_columns(columns, len(samples))
 
 
@@ -86,7 +86,8 @@ def unpack_samples(page: bytes | memoryview, shards: tuple[ShardRef, ...]) -> Sa
     return replace(whole, partners=tuple(partners))
 
 
-def _columns(samples: Samples) -> dict[str, Array | pa.StringArray]:
+def columns_of(samples: Samples) -> dict[str, Array | pa.StringArray]:
+    """The columns of samples, by their names in a page."""
     columns: dict[str, Array | pa.StringArray] = {
         "key": samples.keys,
         "shard": samples.shard,

@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ropeway_server.answers import problem
+from ropeway_server.refusals import Refusal
 from ropeway_server.settings import Limits
 
 KEPT = 65536
@@ -49,6 +50,7 @@ class RateLimit:
         if scope["type"] == "http" and self._buckets is not None and scope["path"] not in _FREE:
             address, _ = scope.get("client") or ("", 0)
             if wait := self._buckets.take(address, monotonic()):
+                scope["app"].state.service.refusals.add(Refusal(status=429, reason="too many requests"), scope)
                 answered = problem(429, "too many requests from this address: wait a little", "ServiceError")
                 answered.headers["Retry-After"] = str(ceil(wait))
                 await answered(scope, receive, send)
@@ -57,7 +59,11 @@ class RateLimit:
 
 
 class BodyLimit:
-    """413 for bodies above the limit: at once where the length is told, else as soon as they exceed it."""
+    """413 for bodies above the limit: at once where the length is told, else as soon as they exceed it.
+
+    The answer ends when the body has: a connection that closes after it (HTTP/1.0, `Connection: close`) and still has
+    content to read is reset, and the answer lost with it. A body that takes too long meets the protocol's deadline.
+    """
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self._app, self._limit = app, limits.body
@@ -66,21 +72,31 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        told = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if told.isdigit() and int(told[:20]) > self._limit:
-            await problem(413, self._detail, "UsageError")(scope, receive, send)
-            return
-        length = 0
+        length, more = 0, False
 
         async def counted() -> Message:
-            nonlocal length
+            nonlocal length, more
             message = await receive()
-            length += len(message.get("body", b""))
+            length, more = length + len(message.get("body", b"")), message.get("more_body", False)
             if length > self._limit:
                 raise HTTPException(413, self._detail)
             return message
 
-        await self._app(scope, counted, send)
+        async def after_body(message: Message) -> None:
+            nonlocal more
+            if more and message["type"] == "http.response.body" and not message.get("more_body", False):
+                await send({**message, "more_body": True})
+                while more:  # it is dropped
+                    more = (await receive()).get("more_body", False)
+                message = {"type": "http.response.body"}
+            await send(message)
+
+        told = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if told.isdigit() and int(told[:20]) > self._limit:
+            more = True
+            await problem(413, self._detail, "UsageError")(scope, receive, after_body)
+            return
+        await self._app(scope, counted, after_body)
 
     @property
     def _detail(self) -> str:

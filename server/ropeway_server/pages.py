@@ -11,11 +11,8 @@ from ropeway import wire
 KEPT_BYTES = 256 << 20
 """Bytes of pages kept, by default, before compression; their compressed forms come on top."""
 
-Name: TypeAlias = tuple[str, int]
-"""A view's id and the number of its page."""
-
-SHARDS = -1
-"""Stands for a view's shard table among its pages."""
+Name: TypeAlias = tuple[str, str]
+"""A view's id, and the name of one of its pages."""
 
 
 class Page:
@@ -25,9 +22,14 @@ class Page:
         plain: its bytes.
     """
 
-    def __init__(self, plain: bytes) -> None:
+    def __init__(self, plain: bytes, *, dense: bool = True) -> None:
+        """
+        Args:
+            plain: its bytes.
+            dense: whether they take longer to compress than to send. What is not dense is compressed at once.
+        """
         self.plain = plain
-        self._asked, self._zstd = 0, b""
+        self._asked, self._zstd = int(not dense), b""
         self._lock = threading.Lock()
 
     def zstd(self) -> bytes | None:
@@ -48,20 +50,20 @@ class Pages:
         self._coming: dict[Name, Future[Page]] = {}
         self._lock = threading.Lock()
 
-    def get(self, name: Name, make: Callable[[], bytes]) -> Page:
-        """A page by view and number; `make` gives its bytes where it is not kept."""
+    def get(self, name: Name, make: Callable[[], bytes], *, dense: bool = True) -> Page:
+        """A page by view and name; `make` gives its bytes where it is not kept. See `Page` for `dense`."""
         with self._lock:
             if name in self._kept:
                 self._kept.move_to_end(name)
                 return self._kept[name]
             others = self._coming.get(name)
             mine = self._coming.setdefault(name, Future())
-        return self._made(name, make, mine) if others is None else others.result()
+        return self._made(name, make, mine, dense) if others is None else others.result()
 
-    def _made(self, name: Name, make: Callable[[], bytes], mine: "Future[Page]") -> Page:
+    def _made(self, name: Name, make: Callable[[], bytes], mine: "Future[Page]", dense: bool) -> Page:
         try:
             plain = make()
-            page = Page(plain)
+            page = Page(plain, dense=dense)
         except BaseException as error:
             mine.set_exception(error)
             with self._lock:

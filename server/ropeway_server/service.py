@@ -1,6 +1,7 @@
 """What a running service holds."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from ropeway.catalog import StoreCatalog
 from ropeway.errors import ServiceError, StoreError
@@ -11,11 +12,15 @@ from ropeway_server.database import Database
 from ropeway_server.grants import Grants
 from ropeway_server.groups import Groups
 from ropeway_server.identity import Identities
+from ropeway_server.kept_secrets import kept_secret
 from ropeway_server.metrics import Metrics
+from ropeway_server.readiness import Readiness
+from ropeway_server.refusals import Refusals
 from ropeway_server.saved import SavedViews
 from ropeway_server.settings import Settings
 from ropeway_server.shards import PublishedShards
 from ropeway_server.signatures import Signatures
+from ropeway_server.suppression import Suppression
 from ropeway_server.tiers import Tiers
 from ropeway_server.tokens import Tokens
 from ropeway_server.views import Views
@@ -41,15 +46,21 @@ class Service:
     grants: Grants
     acceptances: Acceptances
     audit: AuditLog
+    refusals: Refusals
     signatures: Signatures
+    suppression: Suppression
 
     @property
     def store(self) -> Store:
         """The store it answers for."""
         return self.catalog.store
 
-    def check(self) -> None:
-        """Raise ServiceError when the store or the database does not answer."""
+    @cached_property
+    def readiness(self) -> Readiness:
+        """Whether the store and the database answer."""
+        return Readiness(self._check)
+
+    def _check(self) -> None:
         try:
             self.store.folders()
         except StoreError as error:
@@ -66,6 +77,7 @@ def open_service(settings: Settings, metrics: Metrics) -> Service:
     catalog = StoreCatalog(open_store(settings.store), fresh=FRESH)
     catalog.store.folders()
     database = Database(settings.database)
+    audit = AuditLog(database)
     return Service(
         settings=settings,
         catalog=catalog,
@@ -79,6 +91,8 @@ def open_service(settings: Settings, metrics: Metrics) -> Service:
         groups=Groups(database),
         grants=Grants(database),
         acceptances=Acceptances(database),
-        audit=AuditLog(database),
+        audit=audit,
+        refusals=Refusals(audit),
         signatures=Signatures(database),
+        suppression=Suppression(catalog, kept_secret(database, "counts")),
     )

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 
 from ropeway.catalog import StoreCatalog
 from ropeway.errors import NotFound
-from ropeway.manifest import Manifest, Shard, is_url, object_path
+from ropeway.manifest import NO_SHA256, Manifest, Shard, is_url, object_path
 from ropeway.samples import ShardRef
 
 
@@ -57,8 +58,12 @@ class PublishedShards:
 
 
 def served_path(shard: ShardRef) -> str:
-    """Where a shard is at `/v1/objects`: its path in the store; an adopted one goes by its checksum."""
-    return f"{shard.dataset}/{shard.version}/adopted/{shard.sha256}.tar" if is_url(shard.path) else shard.path
+    """Where a shard is at `/v1/objects`: its path in the store; an adopted one goes by its checksum, or where it has
+    none, by a digest of its URL."""
+    if not is_url(shard.path):
+        return shard.path
+    name = sha256(shard.path.encode()).hexdigest() if shard.sha256 == NO_SHA256 else shard.sha256
+    return f"{shard.dataset}/{shard.version}/adopted/{name}.tar"
 
 
 def missing(path: str) -> NotFound:

@@ -3,24 +3,24 @@
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import msgspec
 
-from ropeway import wire
+from ropeway import layouts, wire
 from ropeway.catalog import StoreCatalog
 from ropeway.definition import Definition, of_query
 from ropeway.errors import NotFound, ServiceError
 from ropeway.manifest import Manifest
 from ropeway.query import Query
-from ropeway.samples import Samples, ShardRef
+from ropeway.samples import Ints, Layout, Samples, ShardRef
 from ropeway.saved import SavedView, is_id
 from ropeway.selection import Selection
 from ropeway.store_view import StoreSource
 from ropeway.view import View
-from ropeway_server.pages import SHARDS, Page, Pages
+from ropeway_server.pages import Page, Pages
 from ropeway_server.saved import SavedViews
 from ropeway_server.schemas import ViewShards
 
@@ -66,14 +66,44 @@ class ServedView:
         """What `shard` counts in."""
         return self._rows.shards
 
+    @property
+    def table(self) -> ViewShards:
+        """The shard table, and the bounds of all pages."""
+        return ViewShards(shards=self.shards, pages=tuple(self.pages), layouts=tuple(self.layouts))
+
     @cached_property
     def holding(self) -> frozenset[int]:
         """The shards that have samples of the view: others of its shard table are not for those who hold the view."""
         return self._rows.used
 
+    @cached_property
+    def layouts(self) -> list[tuple[int, int]]:
+        """First and one-past-last row of each page of the layout; a joined view has none."""
+        return [] if isinstance(self._rows, Samples) and self._rows.partners else layouts.bounds(self.view.samples)
+
     def page(self, number: int) -> bytes:
         """One page of samples as columnar msgpack."""
         return wire.pack_samples(self._rows.slice(*self.pages[number]))
+
+    def layout(self, number: int) -> bytes:
+        """One page of the layout."""
+        return layouts.pack(self._laid(number))
+
+    def spans(self, part: str, number: int) -> bytes:
+        """One page of a part's spans."""
+        found, bounds = self._rows, self.layouts[number]
+        offset, length = (
+            found.spans(part, *bounds) if isinstance(found, Selection) else found.slice(*bounds).parts[part]
+        )
+        return layouts.pack_spans(self._laid(number).offset, offset, length)
+
+    def details(self, rows: Ints) -> bytes:
+        """What the layout does not tell of these rows, ascending."""
+        return layouts.pack_details(self._rows.take(rows))
+
+    def _laid(self, number: int) -> Layout:
+        found, bounds = self._rows, self.layouts[number]
+        return found.layout(*bounds) if isinstance(found, Selection) else found.slice(*bounds)
 
 
 class Views:
@@ -106,7 +136,7 @@ class Views:
         if known is not None:
             return known, False
         view = self._catalog.make(definition)
-        new = self.saved.add(view.id, definition)
+        new = self.saved.add(view.id, definition, view.info.datasets)
         with self._lock:
             self._asked[asked] = view.id
             while len(self._asked) > REMEMBERED:
@@ -127,6 +157,14 @@ class Views:
         if view.id != view_id:
             raise ServiceError(f"view {view_id} would now be {view.id}: a dataset version of it was changed")
         return self._keep(view)
+
+    def datasets(self, view_id: str) -> Mapping[str, str]:
+        """The dataset versions that a view has samples of; it is made only where nobody noted that; raises as `get`."""
+        with self._lock:
+            known = self._find(view_id)
+        if known is None and (noted := self.saved.datasets(view_id)) is not None:
+            return noted
+        return (known or self.get(view_id)).view.info.datasets
 
     def definition(self, view_id: str) -> Definition:
         """How a view is made; raises as `get` does."""
@@ -160,12 +198,20 @@ class Views:
 
     def page(self, served: ServedView, number: int) -> Page:
         """One page of a view, as it goes over the wire."""
-        return self._pages.get((served.view.id, number), lambda: served.page(number))
+        return self._pages.get((served.view.id, f"{number}"), lambda: served.page(number))
+
+    def layout(self, served: ServedView, number: int) -> Page:
+        """One page of a view's layout."""
+        return self._pages.get((served.view.id, f"layout-{number}"), lambda: served.layout(number), dense=False)
+
+    def spans(self, served: ServedView, part: str, number: int) -> Page:
+        """One page of the spans of a view's part."""
+        name = served.view.id, f"layout-{part}-{number}"
+        return self._pages.get(name, lambda: served.spans(part, number), dense=False)
 
     def table(self, served: ServedView) -> Page:
         """A view's shard table and the bounds of its pages, as JSON."""
-        made = ViewShards(shards=served.shards, pages=tuple(served.pages))
-        return self._pages.get((served.view.id, SHARDS), lambda: msgspec.json.encode(made))
+        return self._pages.get((served.view.id, "shards"), lambda: msgspec.json.encode(served.table), dense=False)
 
     def _find(self, view_id: str) -> ServedView | None:
         if view_id in self._recent:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks run|report|packing|service`: see `--help`."""
+"""`python -m benchmarks run|report|packing|service|mount|adopt`: see `--help`."""
 
 import argparse
 import logging
@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks import chart, packing, report, results, service
+from benchmarks import adopt, chart, mount, packing, report, results, service
 from benchmarks.runner import Settings, run
 from benchmarks.servers import SOURCES
 from benchmarks.systems import ENTRIES
@@ -31,7 +31,7 @@ QUICK: Mapping[str, Mapping[str, int]] = {"ecg": {"local": 1, "s3": 1}, "jpeg": 
 
 
 def main() -> None:
-    apart = {"packing": packing.main, "service": service.main}
+    apart = {"packing": packing.main, "service": service.main, "mount": mount.main, "adopt": adopt.main}
     if sys.argv[1:] and sys.argv[1] in apart:
         apart[sys.argv[1]](sys.argv[2:])
         return

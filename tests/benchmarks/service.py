@@ -1,6 +1,7 @@
 """`python -m benchmarks service`: what the index service takes, at CLIMB's size: 4.51 M samples in 45 datasets.
 
-One service (`ropeway serve`, one worker) and this process share the machine; what it asks for goes over loopback.
+One service (`ropeway serve`, one worker; for small queries also two) and this process share the machine; what it asks
+for goes over loopback.
 """
 
 import argparse
@@ -17,12 +18,19 @@ from pathlib import Path
 from time import perf_counter, sleep
 
 import psutil
+import pyarrow as pa
 import urllib3
 
 import ropeway
 from benchmarks import service_store
 from benchmarks.service_load import Load, Request, closed, once, steady
+from ropeway.arriving import Arriving
+from ropeway.bursts import grouped
+from ropeway.order import Shuffled
+from ropeway.steps import Batching
 from ropeway.stores import open_store
+from ropeway.view import View
+from ropeway.world import World
 
 CLIENTS = 64
 RANKS = 1000
@@ -50,6 +58,8 @@ def main(arguments: Sequence[str]) -> None:
             service_store.build(open_store(store), service_store.plans(given.samples))
         with _service(store, Path(scratch)) as (url, process):
             figures = list(_figures(url, process, given.seconds))
+        with _service(store, Path(scratch), workers=2) as (url, _):
+            figures += _small(url, given.seconds, workers=2)
     for figure in figures:
         sys.stdout.write(f"{figure}\n")
     if given.json is not None:
@@ -69,7 +79,8 @@ def _figures(url: str, process: psutil.Process, seconds: float) -> Iterator[Figu
 
 
 def _views(url: str) -> Iterator[Figure]:
-    """From a filter to a table that an order can be made of, at a client that has nothing of it."""
+    """From a filter to the first rows of a rank of 64, at a client that has nothing of the view: where all samples and
+    one part of them lie, an order of that, and the keys, checksums and labels of the rows that come first in it."""
     # 4.51 M rows, of which a third have sex F and 95 % an age
     asked = {"all datasets": "age >= {} and sex = 'F'", "one domain": "domain = 'CT' and age >= {}"}
     for name, where in asked.items():
@@ -77,14 +88,25 @@ def _views(url: str) -> Iterator[Figure]:
         for number in range(ROUNDS):
             query = {"where": where.format(27 + number if name == "all datasets" else 45 + number)}
             began = perf_counter()
-            view = ropeway.connect(url).query(**query)  # type: ignore[arg-type]
-            count = len(view.table())
+            count = _stream(ropeway.connect(url).query(**query))  # type: ignore[arg-type]
             cold.append(perf_counter() - began)
             began = perf_counter()
-            ropeway.connect(url).query(**query).table()  # type: ignore[arg-type]
+            _stream(ropeway.connect(url).query(**query))  # type: ignore[arg-type]
             warm.append(perf_counter() - began)
-        yield Figure(f"a new view of {count:,} samples of {name}, to its table", 1e3 * _median(cold), "ms", "≤ 500")
+        yield Figure(f"a new view of {count:,} samples of {name}, streaming", 1e3 * _median(cold), "ms", "≤ 500")
         yield Figure(f"the same where the view exists ({name})", 1e3 * _median(warm), "ms", "≤ 150")
+    view = ropeway.connect(url).query(where="domain = 'CT' and age >= 45")
+    yield _timed("all there is to know of those of one domain", view.table)
+
+
+def _stream(view: View) -> int:
+    """Everything that a loader does before it reads a shard."""
+    samples = Arriving(view)
+    samples.table.parts[view.info.parts[0].name]
+    steps = Batching(64 * 256, World(0, 64), "drop").steps(Shuffled().epoch(view.layout(), 0, 0), 0)
+    _, rows = next(samples.ahead(grouped(steps, view.layout().length)))
+    samples.table.keys.take(pa.array(rows))
+    return view.samples
 
 
 def _stats(url: str) -> Iterator[Figure]:
@@ -96,19 +118,21 @@ def _stats(url: str) -> Iterator[Figure]:
                  lambda: catalog.stats(["domain", "split"], where="age >= 60 and sex = 'F'"), "≤ 100")  # fmt: skip
 
 
-def _small(url: str, seconds: float) -> Iterator[Figure]:
+def _small(url: str, seconds: float, *, workers: int = 1) -> Iterator[Figure]:
     names = [dataset.id for dataset in ropeway.connect(url).datasets()]
     known = [json.dumps({"datasets": [name], "where": "age >= 60"}).encode() for name in names[8:]]
     requests = [Request("/v1/views", body) for body in known]
     requests += [Request(f"/v1/stats?by=split&dataset={name}") for name in names[8:]]
     requests += [Request("/v1/tasks"), Request("/v1/datasets")] * 4
-    once(url, 1, requests)  # views that exist, columns that were counted before
+    for _ in range(4 * workers**2):  # views that exist, columns that were counted before, in each worker
+        once(url, workers, requests)
+    told = "small queries" if workers == 1 else f"small queries, {workers} workers"
     load = closed(url, CLIENTS, requests, seconds)
-    yield from _told(f"small queries, {CLIENTS} clients without a pause", load, "≥ 500")
+    yield from _told(f"{told}, {CLIENTS} clients without a pause", load, "≥ 500")
     rate = 500.0
-    yield from _told(
-        f"small queries, {rate:.0f}/s over {CLIENTS} clients", steady(url, CLIENTS, requests, rate, seconds), ""
-    )
+    yield from _told(f"{told}, {rate:.0f}/s over {CLIENTS} clients", steady(url, CLIENTS, requests, rate, seconds), "")
+    if workers > 1:
+        return
     fresh = [
         Request("/v1/views", json.dumps({"datasets": [name], "where": f"age >= {age}"}).encode())
         for age in range(30)
@@ -131,13 +155,15 @@ def _pages(url: str, seconds: float) -> Iterator[Figure]:
 
 
 def _ranks(url: str, process: psutil.Process) -> Iterator[Figure]:
-    """Every rank opens the same view: what it is, its shard table, all pages, URLs of some shards."""
-    view = ropeway.connect(url).query(where="domain = 'ECG' and age >= 60")
-    view.table()
+    """Every rank opens the same view, as `_stream` does, and asks for URLs of some shards."""
+    view = ropeway.connect(url).query(where="domain = 'CT' and age >= 45")
+    _stream(view)
     before = process.memory_info().rss
     place = f"/v1/views/{view.id}"
-    requests = [Request(place), Request(f"{place}/shards"),
-                Request(f"{place}/samples?page=0", b"", "application/msgpack", "zstd"),
+    rows = json.dumps({"rows": [[40 * block, 40 * block + 4] for block in range(256)]}).encode()
+    pages = ["shards", "layout", f"layout/{view.info.parts[0].name}"]
+    requests = [Request(place), *(Request(f"{place}/{page}", encoding="zstd") for page in pages),
+                Request(f"{place}/details", rows, "application/msgpack", "zstd"),
                 Request(f"{place}/access", b'{"shards": [0]}')]  # fmt: skip
     load = once(url, RANKS, requests)
     _check(load)
@@ -169,10 +195,10 @@ def _median(values: Sequence[float]) -> float:
 
 
 @contextmanager
-def _service(store: Path, scratch: Path) -> Iterator[tuple[str, psutil.Process]]:
+def _service(store: Path, scratch: Path, *, workers: int = 1) -> Iterator[tuple[str, psutil.Process]]:
     """A service without a limit of requests per address: all of them are ours."""
     command = [sys.executable, "-m", "ropeway.cli", "serve", "--store", str(store), "--port", "0",
-               "--database", f"sqlite:///{scratch / 'state.db'}"]  # fmt: skip
+               "--workers", str(workers), "--database", f"sqlite:///{scratch / 'state.db'}"]  # fmt: skip
     environment: Mapping[str, str] = {**os.environ, "ROPEWAY_SERVE_LIMITS_RATE": "0"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as running:
         try:

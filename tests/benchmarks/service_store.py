@@ -118,7 +118,8 @@ def _shards(plan: Plan) -> list[m.Shard]:
         left -= samples
         for number, part in enumerate(np.array_split(np.arange(samples), count)):
             made.append(m.Shard(path=f"{VERSION}/{name}-{number:06d}.tar", split=name, bytes=len(part) * _SPAN + 1024,
-                                samples=len(part), sha256="0" * 64))  # fmt: skip
+                                samples=len(part), sha256=hashlib.sha256(f"{plan.name} {name} {number}".encode())
+                                .hexdigest()))  # fmt: skip
     return made
 
 

@@ -13,22 +13,18 @@ from ropeway_server import previews
 from ropeway_server.answers import answer
 from ropeway_server.asking import ReaderDep
 from ropeway_server.reader import Reader
-from ropeway_server.schemas import example
+from ropeway_server.schemas import SAMPLE
 
 router = APIRouter(prefix="/v1/samples", tags=["samples"])
 
 _MEDIA = {"npy": "application/x-npy", "nii": "application/x-nifti", "dcm": "application/dicom", "webp": "image/webp"}
-_SAMPLE = {
-    "key": "00001", "split": "train", "subject": "s7", "shard": "0123456789ab/train-000000.tar", "span": [0, 25088],
-    "parts": {"ecg": [512, 24128]}, "labels": {"ecg-diagnosis": ["MI"]}, "meta": {"age": 61},
-}  # fmt: skip
 
 
 @router.get(
     "/{dataset}/{path:path}",
     response_model=SampleInfo,
     summary="One sample; with /{part} the bytes of one part, with /preview a picture of it",
-    responses=example(_SAMPLE, "The sample; spans are offset and length in bytes. Or the part, in its own media type."),
+    responses=SAMPLE,
 )
 def get_sample(dataset: str, path: str, request: Request, reader: ReaderDep) -> Response:
     """A sample's split, labels by class name, metadata and parts; or a part's content as it was packed.

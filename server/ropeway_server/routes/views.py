@@ -35,8 +35,8 @@ class Wanted:
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid")  # a misspelt `shards` would give URLs of all
 
-    shards: list[int] | None = None
-    proxied: bool = False
+    shards: list[schemas.Whole] | None = None
+    proxied: schemas.Flag = False
 
 
 ALL = Wanted()
@@ -48,8 +48,8 @@ Number = QueryParameter(ge=0, le=1 << 31, description="Pages are counted from 0.
     response_model=None,
     summary="The view of a query, or of a definition",
     responses={
-        **schemas.told(ViewInfo, "A view that somebody asked for before.", example=schemas.VIEW),
-        **schemas.told(ViewInfo, "A view that nobody asked for before.", status=201, example=schemas.VIEW),
+        **schemas.told(ViewInfo, "A view that somebody asked for before."),
+        **schemas.told(ViewInfo, "A view that nobody asked for before.", status=201),
     },
     openapi_extra=schemas.query_body(),
 )
@@ -71,7 +71,7 @@ def make_view(
     "/{view_id}",
     response_model=None,
     summary="A view by its id or name",
-    responses=schemas.told(ViewInfo, "What it holds, and how it is made.", example=schemas.VIEW),
+    responses=schemas.told(ViewInfo, "What it holds, and how it is made."),
 )
 def get_view(view_id: str, request: Request, reader: ReaderDep) -> Response:
     """What the view holds and how it is made; null where it was asked over datasets that you may not read."""
@@ -82,14 +82,14 @@ def get_view(view_id: str, request: Request, reader: ReaderDep) -> Response:
     "/{view_id}/shards",
     response_model=None,
     summary="The view's shard table and its pages",
-    responses=schemas.told(schemas.ViewShards, "Never changes; compressed by Accept-Encoding.", example=schemas.SHARDS),
+    responses=schemas.told(schemas.ViewShards, "Never changes; compressed by Accept-Encoding."),
 )
 def get_shards(view_id: str, request: Request, reader: ReaderDep, service: ServiceDep) -> Response:
-    """`shards` is what the column `shard` counts in; `pages` has the first and one-past-last row of each page."""
+    """`shards` is what the column `shard` counts in; `pages` has the first and one-past-last row of each page of
+    samples, `layouts` of each page of the layout."""
     served = reader.opened(view_id, "samples listed")
     if MEDIA_TYPE in request.headers.get("accept", ""):
-        table = schemas.ViewShards(shards=served.shards, pages=tuple(served.pages))
-        return answer(request, table, {"Cache-Control": IMMUTABLE})
+        return answer(request, served.table, {"Cache-Control": IMMUTABLE})
     return content_of(request, service.views.table(served), f"{view_id}-shards", "application/json")
 
 
@@ -139,7 +139,6 @@ def get_columns(
     "/{view_id}/access",
     response_model=schemas.Access,
     summary="URLs of the view's shards",
-    responses=schemas.example({"urls": {"0": "https://bucket.example/…"}, "expires": 1790000000, "seconds": 900}),
 )
 def access(
     view_id: str,
@@ -165,7 +164,10 @@ def to_definition(asked: dict[str, Any]) -> Definition:
     Raises:
         QueryError: it is none.
     """
-    return definition.loads(msgspec.json.encode(asked))
+    try:
+        return definition.loads(msgspec.json.encode(asked))
+    except UnicodeEncodeError as error:
+        raise QueryError("a view's definition is Unicode text; this one has half a surrogate pair") from error
 
 
 def to_query(asked: dict[str, Any]) -> Query:
