@@ -14,6 +14,7 @@ from ropeway.manifest import Access
 from ropeway.stores import Store
 from ropeway_server.database import Database
 from ropeway_server.grants import Grants, NewGrant
+from ropeway_server.principals import Principal
 from ropeway_server.tokens import Tokens
 from tiny_store import Sample
 
@@ -77,7 +78,7 @@ def make_token(database: str, name: str = "ann", **how: Any) -> str:
     """A new token in the database at a URL."""
     state = Database(database)
     try:
-        return Tokens(state).create(name, by="test", **how)[1]
+        return Tokens(state).create(name, by=Principal(name="test"), **how)[1]
     finally:
         state.close()
 
@@ -86,7 +87,11 @@ def make_grant(database: str, holder: str = "ann", **what: Any) -> int:
     """The number of a new grant in the database at a URL."""
     state = Database(database)
     try:
-        return Grants(state).add(NewGrant(holder=holder, agreement="DUA 1", signed=TODAY, **what), by="test").id
+        return (
+            Grants(state)
+            .add(NewGrant(holder=holder, agreement="DUA 1", signed=TODAY, **what), by=Principal(name="test"))
+            .id
+        )
     finally:
         state.close()
 

@@ -4,7 +4,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -17,12 +19,14 @@ import tiny_store
 from guarded import KINDS
 from ropeway import manifest as m
 from ropeway.catalog import StoreCatalog
+from ropeway.definition import Definition
 from ropeway.stores import open_store
-from ropeway_server.app import create_app
+from ropeway.view import View
+from ropeway_server import routes
 from ropeway_server.database import Database
 from ropeway_server.grants import Grants, NewGrant
 from ropeway_server.groups import Groups
-from ropeway_server.settings import Settings
+from ropeway_server.principals import Principal
 from ropeway_server.tokens import Tokens
 from serving import serving
 
@@ -92,23 +96,25 @@ def _principals(state: Database, folder: Path) -> dict[str, str | None]:
     tokens, grants, groups = Tokens(state), Grants(state), Groups(state)
 
     def token(name: str, **kwargs: Any) -> str:
-        return f"Bearer {tokens.create(name, by='test', **kwargs)[1]}"
+        return f"Bearer {tokens.create(name, by=Principal(name='test'), **kwargs)[1]}"
 
     def grant(holder: str, **kwargs: Any) -> int:
-        return grants.add(NewGrant(holder=holder, agreement="DUA 1", signed=TODAY, **kwargs), by="test").id
+        return grants.add(
+            NewGrant(holder=holder, agreement="DUA 1", signed=TODAY, **kwargs), by=Principal(name="test")
+        ).id
 
     elsewhere = Database(f"sqlite:///{folder / 'other.db'}")
-    foreign = Tokens(elsewhere).create("ann", by="test", admin=True)[1]
+    foreign = Tokens(elsewhere).create("ann", by=Principal(name="test"), admin=True)[1]
     elsewhere.close()
     grant("tier", tier="registered")
-    groups.add("radiology", "grouped", by="test")
+    groups.add("radiology", "grouped", by=Principal(name="test"))
     grant("group:radiology", dataset="trained")
     grant("group:surgery", dataset="closed")
     ended = grant("late", tier="credentialed", expires=datetime.now(UTC) + timedelta(days=1))
     with state.writing() as connection:
         connection.execute(sa.text("UPDATE grants SET expires = :t WHERE id = :n"),
                            {"t": datetime.now(UTC) - timedelta(seconds=1), "n": ended})  # fmt: skip
-    grants.revoke(grant("fired", dataset="closed"), by="test")
+    grants.revoke(grant("fired", dataset="closed"), by=Principal(name="test"))
     grant("limited", tier="credentialed")
     grant("counting", dataset="closed", level="count")
     header = {
@@ -121,8 +127,8 @@ def _principals(state: Database, folder: Path) -> dict[str, str | None]:
         "foreign": f"Bearer {foreign}", "made up": f"Bearer ropeway_{'0' * 12}_{'0' * 64}",
         "of another scheme": "Basic cm9vdDpyb290",
     }  # fmt: skip
-    gone, text = tokens.create("root", by="test", admin=True)
-    tokens.revoke(gone.id, by="test")
+    gone, text = tokens.create("root", by=Principal(name="test"), admin=True)
+    tokens.revoke(gone.id, by=Principal(name="test"))
     return {**header, "revoked": f"Bearer {text}"}
 
 
@@ -174,6 +180,9 @@ def requests(dataset: str, view: str) -> list[tuple[str, str, object]]:
         ("GET", f"/v1/views/{view}/shards", None),
         ("GET", f"/v1/views/{view}/samples", None),
         ("GET", f"/v1/views/{view}/columns?name=subject&name=key&name=age", None),
+        ("GET", f"/v1/views/{view}/layout", None),
+        ("GET", f"/v1/views/{view}/layout/part-{dataset}", None),
+        ("POST", f"/v1/views/{view}/details", {"rows": [[0, 1]]}),
         ("POST", f"/v1/views/{view}/access", {}),
         ("POST", f"/v1/views/{view}/access", {"shards": [0], "proxied": True}),
         ("POST", f"/v1/views/{view}/credentials", {}),
@@ -309,11 +318,12 @@ def _fits(template: str, method: str, asked: tuple[str, str]) -> bool:
 
 
 def test_every_route_knows_who_asks() -> None:
-    app = create_app(Settings(store="memory://none"))
-    for route in app.routes:
-        path = str(getattr(route, "path", ""))
-        if path.startswith("/v1"):
-            assert _asks(getattr(route, "dependant")), path  # noqa: B009 - of FastAPI's routes only
+    modules = [import_module(f"{routes.__name__}.{found.name}") for found in iter_modules(routes.__path__)]
+    known = [route for module in modules for route in module.router.routes]
+    guarded_paths = {route.path for route in known if _asks(route.dependant)}
+    free = {"/healthz", "/readyz", "/metrics", "/", "/docs", "/explorer/{name}"}
+    assert guarded_paths >= {"/v1/datasets", "/v1/views/{view_id}/samples", "/v1/objects/{path:path}", "/v1/audit"}
+    assert {route.path for route in known} - guarded_paths == free
 
 
 def _asks(dependant: Any) -> bool:
@@ -380,3 +390,26 @@ def test_a_version_that_may_not_be_read_is_told_in_the_words_of_one_that_is_not_
         assert (hidden.status, missing.status) == (404, 404)
         told, words = (json.JSONDecoder().raw_decode(answer.text)[0]["detail"] for answer in (hidden, missing))
         assert told.replace(strict.version, "e" * 12) == words
+
+
+def test_rights_are_looked_at_before_a_view_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guarded.build_all(open_store(tmp_path / "store"))
+    database = f"sqlite:///{tmp_path / 'state.db'}"
+    admin = guarded.make_token(database, "root", admin=True)
+    with serving(str(tmp_path / "store"), database) as url:
+        asked = {"datasets": ["free", "closed"], "where": "age >= 0"}
+        view = guarded.call("POST", f"{url}/v1/views", admin, asked).json()["id"]
+    made, real = list[object](), StoreCatalog.make
+
+    def counted(self: StoreCatalog, definition: Definition) -> View:
+        made.append(definition)
+        return real(self, definition)
+
+    monkeypatch.setattr(StoreCatalog, "make", counted)
+    with serving(str(tmp_path / "store"), database) as url:
+        for path in ("", "/licence", "/shards", "/samples"):
+            assert guarded.call("GET", f"{url}/v1/views/{view}{path}").status == 404
+        assert made == []
+        assert guarded.call("GET", f"{url}/v1/views/{view}", admin).json()["id"] == view
+        assert len(made) == 1
+        assert guarded.call("GET", f"{url}/v1/views/{view}").status == 404

@@ -17,6 +17,7 @@ from ropeway.stores import open_store
 from ropeway_server.audit import AuditLog
 from ropeway_server.database import Database
 from ropeway_server.exposure import exposures
+from ropeway_server.principals import Principal
 from ropeway_server.saved import SavedViews
 from ropeway_server.tokens import Tokens
 from ropeway_server.views import Views
@@ -36,7 +37,10 @@ def seen(store: str, tmp_path: Path) -> tuple[str, str, dict[str, str]]:
     """Several people did several things; the store, the database, and the views by name."""
     database_url = f"sqlite:///{tmp_path / 'seen.db'}"
     state = Database(database_url)
-    tokens = {name: Tokens(state).create(name, by="t", admin=True)[1] for name in ("ann", "bob", "cat", "dan", "eve")}
+    tokens = {
+        name: Tokens(state).create(name, by=Principal(name="t"), admin=True)[1]
+        for name in ("ann", "bob", "cat", "dan", "eve")
+    }
     state.close()
     views = {}
     with serving(store, database_url) as url:

@@ -67,6 +67,17 @@ def test_the_commands_make_list_and_revoke(store: str, sqlite: str) -> None:
     assert json.loads(run("grant", "list", "--json", "--database", sqlite))[0]["revoked"]
 
 
+def test_a_right_to_a_dataset_that_is_not_there_yet_is_given_and_told(store: str, sqlite: str) -> None:
+    command = ["grant", "add", "ann", "--agreement", "DUA 1", "--database", sqlite]
+    for dataset, place, words in (("signup", store, ""), ("singup", store, "no such dataset in the store yet: singup"),
+                                  ("singup", "", "without --store nobody looked")):  # fmt: skip
+        done = CliRunner().invoke(make_app(), [*command, "--dataset", dataset, "--store", place])
+        assert done.exit_code == 0
+        assert words in done.stderr
+        assert (done.stderr == "") == (words == "")
+    assert len(json.loads(run("grant", "list", "--json", "--database", sqlite))) == 3
+
+
 def test_groups_are_joined_listed_and_left(sqlite: str) -> None:
     run("group", "add", "icu", "ann", "--database", sqlite)
     assert run("group", "list", "--database", sqlite) == "icu: ann\n"

@@ -6,7 +6,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from time import monotonic, sleep
 from urllib.parse import urlsplit
@@ -127,6 +127,28 @@ def test_large_bodies_are_refused(service: str, told: bool, path: str) -> None:
     large = b'{"where": "' + b"x" * 5000 + b'"}'
     found = status(service, path, "POST", large if told else iter([large[:1500], large[1500:]]))
     assert found == (413 if told or path != "/v1/nothing" else 404)  # nobody reads a body that leads nowhere
+    alive(service)
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "untold"])
+def test_who_hangs_up_after_a_large_body_gets_the_answer(service: str, told: bool) -> None:
+    large = b"x" * (16 << 20)  # more than the kernel takes off our hands
+    how = f"Content-Length: {len(large)}" if told else "Transfer-Encoding: chunked"
+    body = large if told else b"%x\r\n%b\r\n0\r\n\r\n" % (len(large), large)
+    with connect(service) as connection:
+        connection.sendall(f"POST /v1/views HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{how}\r\n\r\n".encode())
+        connection.sendall(body)
+        assert answer(connection)[0] == 413
+    alive(service)
+
+
+def test_who_never_ends_a_large_body_is_dropped(service: str) -> None:
+    with connect(service) as connection:
+        connection.sendall(b"POST /v1/views HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n")
+        assert connection.recv(20).startswith(b"HTTP/1.1 413 ")
+        with suppress(ConnectionResetError):
+            while connection.recv(65536):
+                pass
     alive(service)
 
 

@@ -21,7 +21,9 @@ from ropeway.errors import ServiceError, UsageError
 from ropeway.remote import ServiceCatalog
 from ropeway.stores import open_store
 from ropeway_server import oidc
-from ropeway_server.principals import NotIdentified
+from ropeway_server.database import Database
+from ropeway_server.groups import Groups
+from ropeway_server.principals import NotIdentified, Principal
 from ropeway_server.settings import Oidc
 from serving import serving
 
@@ -114,6 +116,24 @@ def test_a_jwt_of_the_issuer_says_who_asks(store: str, sqlite: str) -> None:
             assert bytes(view.reader().read(0, 0, 512))
             own = make_token(sqlite, "ann")
             assert call("GET", f"{url}/v1/me", own).json()["name"] == "ann"
+
+
+def test_who_leaves_a_group_here_reads_no_more_by_urls_that_were_given_before(store: str, sqlite: str) -> None:
+    make_grant(sqlite, "group:radiology", dataset="trained")
+    state, steward = Database(sqlite), Principal(name="test")
+    Groups(state).add("radiology", "oidc:ann", by=steward)
+    with issuing() as issuer, serving(store, sqlite, oidc=Oidc(issuer=issuer.url, audience="ropeway")) as url:
+        ann, bob = issuer.sign(), issuer.sign(sub="bob", groups=["radiology"])
+        given = {}
+        for token in (ann, bob):
+            view = call("POST", f"{url}/v1/views", token, {"datasets": ["trained"]}).json()["id"]
+            assert call("POST", f"{url}/v1/views/{view}/licence", token).status == 200
+            given[token] = call("POST", f"{url}/v1/views/{view}/access", token, {}).json()["urls"]["0"]
+            assert call("GET", given[token], Range="bytes=0-9").status == 206
+        Groups(state).remove("radiology", "oidc:ann", by=steward)
+        assert call("GET", given[ann], Range="bytes=0-9").status == 404
+        assert call("GET", given[bob], Range="bytes=0-9").status == 206  # the issuer says so
+    state.close()
 
 
 def test_other_jwts_do_not_hold(caplog: pytest.LogCaptureFixture) -> None:

@@ -20,6 +20,7 @@ from ropeway.stores import open_store
 from ropeway_server import database as state
 from ropeway_server.database import Database, metadata
 from ropeway_server.grants import Grants, NewGrant
+from ropeway_server.principals import Principal
 from ropeway_server.saved import SavedViews
 from ropeway_server.tokens import Tokens
 from serving import serving
@@ -49,6 +50,12 @@ def test_every_earlier_version_is_brought_up_to_date_with_what_it_holds(database
                 sa.text("INSERT INTO views (id, query, versions, created) VALUES (:id, :query, :versions, :created)"),
                 row,
             )
+        else:
+            made = '{"kind": "query", "query": {}, "versions": {"d": "0123456789ab"}}'
+            connection.execute(
+                sa.text("INSERT INTO views (id, definition, created) VALUES (:id, :made, :created)"),
+                {**row, "made": made},
+            )
         if revision >= "0002":
             connection.execute(
                 sa.text("INSERT INTO grants (holder, tier, level, agreement, signed, created) "
@@ -62,6 +69,8 @@ def test_every_earlier_version_is_brought_up_to_date_with_what_it_holds(database
     with database.reading() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         assert connection.execute(sa.text("SELECT count(*) FROM views")).scalar() == 1
+    assert SavedViews(database).load("0" * 16).versions == {"d": "0123456789ab"}  # type: ignore[union-attr]
+    assert SavedViews(database).datasets("0" * 16) is None  # nobody noted it then
     if revision >= "0002":
         assert [(grant.holder, grant.tier, grant.agreement) for grant in Grants(database).listed()] == [
             ("ann", "registered", "DUA 1")
@@ -112,9 +121,11 @@ def test_an_error_takes_a_transaction_back(database_url: str) -> None:
 def test_times_are_the_same_in_both(database_url: str) -> None:
     database = Database(database_url)
     end = datetime(2099, 3, 4, 5, 6, 7, 89000, tzinfo=UTC)
-    Tokens(database).create("ann", by="test", expires=end)
+    Tokens(database).create("ann", by=Principal(name="test"), expires=end)
     day = datetime(2026, 1, 2, tzinfo=UTC).date()
-    Grants(database).add(NewGrant(holder="ann", agreement="A", signed=day, tier="registered", expires=end), by="test")
+    Grants(database).add(
+        NewGrant(holder="ann", agreement="A", signed=day, tier="registered", expires=end), by=Principal(name="test")
+    )
     assert Tokens(database).listed()[0].expires == end
     assert Grants(database).listed()[0].expires == end
     assert Grants(database).listed()[0].signed == day
@@ -130,8 +141,9 @@ def test_a_memory_database_serves_many_threads() -> None:
         begun.wait()
         for step in range(20):
             view = f"{number:08x}{step:08x}"
-            SavedViews(database).add(view, Selected(query=Query(), versions={}))
+            SavedViews(database).add(view, Selected(query=Query(), versions={}), {"d": "0123456789ab"})
             SavedViews(database).load(view)
+            assert SavedViews(database).datasets(view) == {"d": "0123456789ab"}
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(save, range(8)))

@@ -186,13 +186,6 @@ def test_a_failure_tells_browsers_the_same_and_its_log_no_words(store: str, capl
     assert "Jane" not in JsonLines().format(entry)
 
 
-def test_the_page_of_the_api_may_load_what_it_needs(service: str) -> None:
-    answer = http_.request("GET", f"{service}/docs")
-    policy = answer.headers["content-security-policy"]
-    assert "https://cdn.jsdelivr.net" in policy
-    assert "https://cdn.jsdelivr.net" in answer.data.decode()
-
-
 def test_immutable_pages_may_still_be_kept(service: str) -> None:
     view = ropeway.connect(service).query()
     answer = http_.request("GET", f"{service}/v1/views/{view.id}/samples")

@@ -20,6 +20,7 @@ from ropeway.remote import ServiceCatalog
 from ropeway.stores import open_store
 from ropeway.view import View
 from ropeway_server.database import Database
+from ropeway_server.principals import Principal
 from ropeway_server.tokens import Tokens
 from serving import serving
 
@@ -43,7 +44,7 @@ def service(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     """A service, asked by an admin."""
     url = f"sqlite:///{tmp_path / 'state.db'}"
     database = Database(url)
-    monkeypatch.setenv("ROPEWAY_TOKEN", Tokens(database).create("ann", admin=True, by="test")[1])
+    monkeypatch.setenv("ROPEWAY_TOKEN", Tokens(database).create("ann", admin=True, by=Principal(name="test"))[1])
     database.close()
     with serving(store, url) as running:
         yield running

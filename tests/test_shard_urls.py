@@ -13,13 +13,16 @@ import guarded
 import ropeway
 from guarded import TODAY, call, make_grant, make_token
 from ropeway.errors import AccessDenied
-from ropeway.remote import ServiceBytes, ServiceCatalog
-from ropeway.stores import open_store
-from ropeway_server import signatures
+from ropeway.remote import ServiceCatalog
+from ropeway.samples import ShardRef
+from ropeway.service_view import ServiceBytes
+from ropeway.stores import Store, open_store
+from ropeway_server import shard_urls, signatures
 from ropeway_server.database import Database
 from ropeway_server.grants import Grant
 from ropeway_server.policy import Rights
 from ropeway_server.principals import Principal
+from ropeway_server.shard_urls import ShardUrls
 from ropeway_server.signatures import Capability, Signatures
 from ropeway_server.tokens import Tokens
 from serving import serving
@@ -54,7 +57,7 @@ def test_a_revoked_token_ends_a_stream_through_the_proxy(store: str, sqlite: str
         given = call("POST", f"{url}/v1/views/{view.id}/access", token, {}).json()["urls"]["0"]
         assert call("GET", given, Range="bytes=0-9").status == 206  # the URL stands for the token
         state = Database(sqlite)
-        Tokens(state).revoke(token.split("_")[1], by="test")
+        Tokens(state).revoke(token.split("_")[1], by=Principal(name="test"))
         state.close()
         assert call("GET", given, Range="bytes=0-9").status == 401
 
@@ -93,9 +96,8 @@ def test_a_capability_carries_no_more_than_it_takes() -> None:
     held = [
         Grant(id=1, holder="group:group-7", agreement="A", signed=TODAY, tier="registered", created=datetime.now(UTC))
     ]
-    assert Rights(Principal(name="oidc:ann", groups=groups), held).lasting() == Principal(
-        name="oidc:ann", groups=frozenset({"group-7"})
-    )
+    by_issuer = Principal(name="oidc:ann", groups=groups | {"icu"}, claimed=groups)
+    assert Rights(by_issuer, held).lasting() == Principal(name="oidc:ann", claimed=frozenset({"group-7"}))
     by_token = Principal(name="ann", token="0" * 12, groups=groups, only=frozenset({"free"}), admin=True)
     assert Rights(by_token, held).lasting() == Principal(name="ann", token="0" * 12)
 
@@ -143,3 +145,21 @@ def test_shards_come_through_the_service_for_hosts_that_reach_only_it(bucket: st
         urls = [next(iter(reader._urls.values()))[0] for reader in readers]  # type: ignore[attr-defined]
         assert urls[0].startswith(f"{url}/v1/objects/")
         assert "X-Amz-Signature" in urls[1]
+
+
+def test_where_adopted_shards_are_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, real = list[str](), open_store
+
+    def counted(url: str) -> Store:
+        opened.append(url)
+        return real(url)
+
+    monkeypatch.setattr(shard_urls, "open_store", counted)
+    state = Database("sqlite://")
+    makes = ShardUrls(open_store(tmp_path), Signatures(state), 60, "http://index")
+    for number in range(20):
+        place = f"{(tmp_path / ('a' if number % 2 else 'b')).as_uri()}/{number}.tar"
+        url = makes.of(ShardRef("d", "0" * 12, place, 1, f"{number:064x}"), Principal(name="ann"), "0" * 16)
+        assert url.startswith("http://index/v1/objects/d/")  # a folder signs nothing
+    assert sorted(opened) == sorted({(tmp_path / name).as_uri() for name in "ab"})
+    state.close()

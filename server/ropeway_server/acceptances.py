@@ -8,7 +8,18 @@ from ropeway.licences import Licence
 from ropeway_server import tables
 from ropeway_server.audit import Event, write
 from ropeway_server.database import Database
-from ropeway_server.principals import Principal
+from ropeway_server.principals import Principal, Refused
+
+
+def unaccepted(what: str, licence: Licence, principal: Principal) -> Refused:
+    """What is told of a licence that has to be accepted first."""
+    names = ", ".join(f"{one.dataset} ({one.licence}; {one.access})" for one in licence.datasets if one.terms)
+    who = "" if principal.name else ", with a token (ROPEWAY_TOKEN)"
+    problem = (
+        f"the licence of {what} has terms to accept first, once: {', '.join(licence.terms)} of {names}. Read them "
+        f"with `ropeway licence VIEW`, then add --accept{who}"
+    )
+    return Refused(problem, "licence not accepted")
 
 
 class Acceptances:

@@ -1,6 +1,7 @@
 """Answers: JSON by default, msgpack by Accept; errors as problem documents (RFC 9457)."""
 
 import logging
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -14,11 +15,13 @@ from ropeway.wire import MEDIA_TYPE as MSGPACK
 from ropeway_server.headers import ALWAYS, DEFAULTS
 from ropeway_server.logs import REQUEST_ID
 from ropeway_server.principals import NotIdentified
+from ropeway_server.refusals import refusal_of
 
 log = logging.getLogger(__name__)
 
 PROBLEM = "application/problem+json"
 
+_CONVERTOR = re.compile(r":\w+}")
 _SHOWN = 2000
 """Characters of a problem that are told: what was asked may be part of it, and as long as a request."""
 
@@ -40,7 +43,8 @@ def answer(request: Request, value: Any, headers: dict[str, str] | None = None) 
     """A value as the request's Accept header wants it."""
     headers = {**(headers or {}), "Vary": "Accept"}
     if MSGPACK in request.headers.get("accept", ""):
-        return Response(msgspec.msgpack.encode(value), media_type=MSGPACK, headers=headers)
+        same = msgspec.to_builtins(value)  # a time is text here too, as the document says, and no extension type
+        return Response(msgspec.msgpack.encode(same), media_type=MSGPACK, headers=headers)
     return Response(msgspec.json.encode(value), media_type="application/json", headers=headers)
 
 
@@ -75,6 +79,8 @@ def install(app: FastAPI) -> None:
         status = status_of(error)
         if status >= 500:
             log.error("%s %s: %s at %s", request.method, _route(request), type(error).__name__, error.url)
+        if (refusal := refusal_of(request, error, status)) is not None:
+            request.app.state.service.refusals.add(refusal, request.scope)
         error.url = None  # where the store is, is the operator's business
         answered = problem(status, str(error), _kind(error))
         if status == 401:
@@ -82,9 +88,11 @@ def install(app: FastAPI) -> None:
         return answered
 
     @app.exception_handler(HTTPException)
-    async def http_error(_: Request, error: HTTPException) -> Response:
+    async def http_error(request: Request, error: HTTPException) -> Response:
         answered = problem(error.status_code, str(error.detail))
         answered.headers.update(error.headers or {})
+        if error.status_code == 405:
+            answered.headers["Allow"] = _allowed(request) or answered.headers["Allow"]
         return answered
 
     @app.exception_handler(Exception)
@@ -108,6 +116,12 @@ def _kind(error: RopewayError) -> str:
     """The name of the error's class that a client knows too."""
     names: list[str] = [kind.__name__ for kind in type(error).__mro__ if getattr(errors, kind.__name__, None) is kind]
     return names[0]
+
+
+def _allowed(request: Request) -> str:
+    """The methods at a path, as documented; the router names those of the first of its routes only."""
+    there = request.app.openapi()["paths"].get(_CONVERTOR.sub("}", _route(request)), {})
+    return ", ".join(method.upper() for method in there)
 
 
 def _route(request: Request) -> str:

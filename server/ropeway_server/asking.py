@@ -4,9 +4,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
+from starlette.concurrency import run_in_threadpool
 
-from ropeway.errors import AccessDenied
-from ropeway_server.principals import NotIdentified
+from ropeway_server.principals import NotIdentified, Principal, Refused
 from ropeway_server.reader import Reader
 from ropeway_server.service import Service
 
@@ -14,7 +14,7 @@ _BEARER = HTTPBearer(auto_error=False, description="A token of `ropeway token cr
 """Only told to /docs: it would take a header of another scheme for none."""
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:  # async, as what needs no database: it waits for no thread
     service: Service = request.app.state.service
     return service
 
@@ -22,18 +22,30 @@ def _service(request: Request) -> Service:
 ServiceDep = Annotated[Service, Depends(_service)]
 
 
-def _reader(request: Request, service: ServiceDep, _: Annotated[object, Security(_BEARER)]) -> Reader:
-    return Reader(service, service.identities.identify(request.headers.get("authorization")))
+async def _reader(request: Request, service: ServiceDep, _: Annotated[object, Security(_BEARER)]) -> Reader:
+    given, identities = request.headers.get("authorization"), service.identities
+    who = identities.nobody() if given is None else await run_in_threadpool(identities.identify, given)
+    return _known(request, Reader(service, who))
+
+
+def _known(request: Request, reader: Reader) -> Reader:
+    """Leaves the reader where an error's handler finds it."""
+    request.state.reader = reader
+    return reader
 
 
 ReaderDep = Annotated[Reader, Depends(_reader)]
 """The service as the requester sees it."""
 
 
-def _shard_reader(path: str, request: Request, service: ServiceDep, _: Annotated[object, Security(_BEARER)],
-                  by: str | None = None) -> Reader:  # fmt: skip
+async def _shard_reader(path: str, request: Request, service: ServiceDep, _: Annotated[object, Security(_BEARER)],
+                        by: str | None = None) -> Reader:  # fmt: skip
     if by is None:
-        return Reader(service, service.identities.identify(request.headers.get("authorization")))
+        return await _reader(request, service, None)
+    return _known(request, await run_in_threadpool(_signed, service, path, by))
+
+
+def _signed(service: Service, path: str, by: str) -> Reader:
     given = service.signatures.open(path, by)
     return Reader(service, service.identities.again(given.principal), given.view)
 
@@ -42,14 +54,14 @@ ShardReaderDep = Annotated[Reader, Depends(_shard_reader)]
 """The service as the requester of one shard sees it, whom `by` in a URL of ours may name."""
 
 
-def _admin(reader: ReaderDep) -> str:
+def _admin(reader: ReaderDep) -> Principal:
     who = reader.principal
     if not who.name:
-        raise NotIdentified("only admins do this: give the token of one")
+        raise NotIdentified("only admins do this: give the token of one", "no token")
     if not who.admin or who.only is not None:
-        raise AccessDenied("only admins do this, by a token that is not limited to some datasets")
-    return who.name
+        raise Refused("only admins do this, by a token that is not limited to some datasets", "not an admin")
+    return who
 
 
-AdminDep = Annotated[str, Depends(_admin)]
-"""The name of an admin; everybody else is refused."""
+AdminDep = Annotated[Principal, Depends(_admin)]
+"""An admin; everybody else is refused."""

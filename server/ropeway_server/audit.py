@@ -1,5 +1,6 @@
 """The audit log: who got what and when. It is only added to, and chained by hashes (see `audit_chain`)."""
 
+import re
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence, Set
@@ -8,7 +9,7 @@ from time import monotonic
 
 import sqlalchemy as sa
 
-from ropeway.errors import FormatError
+from ropeway.errors import Conflict, FormatError, UsageError
 from ropeway_server import audit_chain, tables
 from ropeway_server.audit_chain import START, Event, Logged
 from ropeway_server.database import Connection, Database
@@ -20,6 +21,7 @@ AGAIN = 600.0
 
 _REMEMBERED = 1 << 14
 _PAGE = 4096
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def write(connection: Connection, events: Sequence[Event]) -> None:
@@ -79,10 +81,15 @@ class AuditLog:
             for waiting in batch:
                 waiting.written = True
 
-    def add_once(self, event: Event) -> None:
-        """Add an event unless its like was added in the last ten minutes."""
+    def add_once(self, event: Event, *unlike: object) -> None:
+        """Add an event unless its like was added in the last ten minutes.
+
+        Args:
+            event: what somebody did.
+            unlike: what sets it apart from others, and is not told.
+        """
         detail = tuple(event.detail.items())
-        like = event.principal, event.token, event.action, event.view, event.datasets, event.objects, detail
+        like = event.principal, event.token, event.action, event.view, event.datasets, event.objects, detail, unlike
         with self._looking:
             known = monotonic() - self._lately.get(like, -AGAIN) < AGAIN
         if known:
@@ -118,7 +125,11 @@ class AuditLog:
 
         Raises:
             FormatError: the log was tampered with.
+            Conflict: what was kept is not in it any more.
+            UsageError: what was kept is no digest.
         """
+        if head is not None and not _DIGEST.fullmatch(head):
+            raise UsageError(f"not a digest of the audit, which has 64 hex digits: {head!r:.80}")
         last, there, first = None, head is None, 1
         about: set[tuple[str, int]] = set()
         for last in audit_chain.check(self._rows(None)):
@@ -130,7 +141,7 @@ class AuditLog:
         if last is not None:
             self._check_datasets(first, last.number, about)
         if not there:
-            raise FormatError("the audit was tampered with: the digest that was kept is not in it any more")
+            raise Conflict("the digest that was kept is not in the audit: it was tampered with, or is of another one")
         return last
 
     def _check_datasets(self, first: int, last: int, about: Set[tuple[str, int]]) -> None:

@@ -47,6 +47,9 @@ class Event:
     at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
 
 
+_DECODER = msgspec.json.Decoder(Event)  # made here: threads that are first to decode a class at once crash msgspec
+
+
 @dataclass(frozen=True, slots=True)
 class Logged:
     """An event with its place in the log."""
@@ -68,7 +71,7 @@ def loads(text: str) -> Event:
         FormatError: it is none.
     """
     try:
-        return msgspec.json.decode(text, type=Event)
+        return _DECODER.decode(text)
     except msgspec.MsgspecError as error:
         raise FormatError(f"not an event of the audit: {error}") from error
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.pool import QueuePool
 
-from ropeway.errors import ServiceError
+from ropeway.errors import ServiceError, UsageError
 from ropeway_server.tables import metadata, views
 
 __all__ = ["Connection", "Database", "metadata"]
@@ -77,6 +77,8 @@ class Database:
 def _answering() -> Iterator[None]:
     try:
         yield
+    except exc.DataError as error:  # PostgreSQL's texts hold no NUL; SQLite takes it, and finds nothing by it
+        raise UsageError(f"the database cannot hold such a value: {_reason(error)}") from error
     except exc.SQLAlchemyError as error:
         raise ServiceError(f"the database does not answer: {_reason(error)}") from error
 

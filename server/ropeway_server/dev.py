@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from ropeway.errors import UsageError
 from ropeway_server.database import Database
+from ropeway_server.principals import Principal
 from ropeway_server.settings import Settings
 from ropeway_server.tokens import Tokens
 
@@ -25,7 +26,7 @@ def admin_token(settings: Settings) -> str:
         raise UsageError(f"--dev prints a token that may do everything: listen on 127.0.0.1, not on {settings.host}")
     database = Database(settings.database)
     try:
-        made = Tokens(database).create("dev", by="cli:serve --dev", admin=True, expires=datetime.now(UTC) + LIFE)
-        return made[1]
+        by, end = Principal(name="cli:serve --dev"), datetime.now(UTC) + LIFE
+        return Tokens(database).create("dev", by=by, admin=True, expires=end)[1]
     finally:
         database.close()

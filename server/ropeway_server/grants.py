@@ -2,19 +2,21 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import msgspec
 import sqlalchemy as sa
 from pydantic import ConfigDict
 
+from ropeway.catalog import StoreCatalog
 from ropeway.errors import NotFound, UsageError
 from ropeway.manifest import Access
 from ropeway_server import tables
 from ropeway_server.audit import Event, write
 from ropeway_server.database import Database
 from ropeway_server.principals import Principal, check_about, check_holder
+from ropeway_server.times import Day, Moment
 
 Level: TypeAlias = Literal["read", "count"]
 """`read` gives everything; `count` that the dataset exists, and counts without small cells."""
@@ -37,11 +39,11 @@ class NewGrant:
 
     holder: str
     agreement: str
-    signed: date
+    signed: Day
     dataset: str | None = None
     tier: Access | None = None
     level: Level = "read"
-    expires: datetime | None = None
+    expires: Moment | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,7 @@ class Grants:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, asked: NewGrant, *, by: str) -> Grant:
+    def add(self, asked: NewGrant, *, by: Principal) -> Grant:
         """Give a right.
 
         Raises:
@@ -80,10 +82,11 @@ class Grants:
         with self._database.alone() as connection:
             number = connection.execute(tables.grants.insert().values(row).returning(tables.grants.c.id)).scalar_one()
             told["grant"] = number
-            write(connection, [Event(principal=by, action="grant given", datasets=_about(asked), detail=told)])
+            event = Event(principal=by.name, token=by.token, action="grant given", datasets=_about(asked), detail=told)
+            write(connection, [event])
         return Grant(**asdict(asked), id=number, created=created)
 
-    def revoke(self, number: int, *, by: str) -> None:
+    def revoke(self, number: int, *, by: Principal) -> None:
         """End a right now; ending it twice is no error.
 
         Raises:
@@ -97,7 +100,9 @@ class Grants:
             if row.revoked is None:
                 connection.execute(tables.grants.update().where(mine).values(revoked=datetime.now(UTC)))
                 told = {"grant": number, "holder": row.holder, "tier": row.tier}
-                write(connection, [Event(principal=by, action="grant revoked", datasets=_about(row), detail=told)])
+                event = Event(principal=by.name, token=by.token, action="grant revoked", datasets=_about(row),
+                              detail=told)  # fmt: skip
+                write(connection, [event])
 
     def listed(self) -> list[Grant]:
         """All grants, those that hold no more too, by number."""
@@ -119,6 +124,16 @@ class Grants:
             return [_grant(row) for row in connection.execute(asked)]
 
 
+def note_on(asked: NewGrant, catalog: StoreCatalog) -> str | None:
+    """What is told of a right to a dataset that is not in the store: it may come, or the id is misspelt."""
+    try:
+        if asked.dataset is not None:
+            catalog.manifest(asked.dataset)
+    except NotFound:
+        return f"no such dataset in the store yet: {asked.dataset}"
+    return None
+
+
 def checked(fields: Mapping[str, object]) -> NewGrant:
     """A right to be given, from its fields.
 
@@ -137,8 +152,8 @@ def _check(asked: NewGrant) -> None:
         raise UsageError("a grant is for a dataset or for a tier: give one of them")
     if asked.dataset is not None:
         check_about(asked.dataset)
-    if not asked.agreement.strip() or len(asked.agreement) > 512:
-        raise UsageError("a grant names the agreement it comes from, in 1 to 512 characters")
+    if not asked.agreement.strip() or len(asked.agreement) > 512 or not asked.agreement.isprintable():
+        raise UsageError("a grant names the agreement it comes from, in 1 to 512 printable characters")
 
 
 def _about(asked: Any) -> tuple[str, ...]:

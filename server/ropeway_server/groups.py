@@ -6,7 +6,7 @@ from ropeway.errors import NotFound
 from ropeway_server import tables
 from ropeway_server.audit import Event, write
 from ropeway_server.database import Database
-from ropeway_server.principals import check_group, check_member
+from ropeway_server.principals import Principal, check_group, check_member
 
 
 class Groups:
@@ -15,7 +15,7 @@ class Groups:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, group: str, principal: str, *, by: str) -> None:
+    def add(self, group: str, principal: str, *, by: Principal) -> None:
         """Put somebody into a group; twice is no error.
 
         Raises:
@@ -25,9 +25,9 @@ class Groups:
         with self._database.alone() as connection:
             if connection.execute(sa.select(tables.members).where(*_membership(group, principal))).first() is None:
                 connection.execute(tables.members.insert().values(row))
-                write(connection, [Event(principal=by, action="group joined", detail=row)])
+                write(connection, [Event(principal=by.name, token=by.token, action="group joined", detail=row)])
 
-    def remove(self, group: str, principal: str, *, by: str) -> None:
+    def remove(self, group: str, principal: str, *, by: Principal) -> None:
         """Take somebody out of a group.
 
         Raises:
@@ -38,7 +38,7 @@ class Groups:
             if not gone.rowcount:
                 raise NotFound(f"{principal!r} is not in the group {group!r}")
             told = {"group_name": group, "principal": principal}
-            write(connection, [Event(principal=by, action="group left", detail=told)])
+            write(connection, [Event(principal=by.name, token=by.token, action="group left", detail=told)])
 
     def listed(self) -> dict[str, list[str]]:
         """Each group's members, by name."""

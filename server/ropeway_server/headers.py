@@ -1,6 +1,7 @@
 """Headers that tell browsers and caches what they may do with an answer.
 
-After the OWASP HTTP Headers Cheat Sheet (cheatsheetseries.owasp.org): an API is no page, so everything is refused.
+After the OWASP HTTP Headers Cheat Sheet (cheatsheetseries.owasp.org): an API is no page, so everything is refused. The
+few pages that there are say themselves what they load (`routes.explorer`).
 """
 
 from starlette.datastructures import MutableHeaders
@@ -13,12 +14,6 @@ ALWAYS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _NOTHING = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-_DOCS = (
-    "default-src 'none'; connect-src 'self'; img-src 'self' data: https://fastapi.tiangolo.com; "
-    "script-src 'unsafe-inline' https://cdn.jsdelivr.net; style-src 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "frame-ancestors 'none'; base-uri 'none'"
-)
-"""What FastAPI's page of Swagger UI loads."""
 
 DEFAULTS = {"Content-Security-Policy": _NOTHING, "Cache-Control": "no-store"}
 """Where a route says nothing else. An answer depends on who asks: no cache may keep it."""
@@ -34,13 +29,13 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        defaults = {**DEFAULTS, "Content-Security-Policy": _DOCS} if scope["path"] == "/docs" else DEFAULTS
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(ALWAYS)
-                for name, value in defaults.items():
+                headers.add_vary_header("Authorization")  # the next person at a browser has other rights
+                for name, value in DEFAULTS.items():
                     headers.setdefault(name, value)
                 if scope["scheme"] == "https":
                     headers["Strict-Transport-Security"] = "max-age=31536000"

@@ -1,5 +1,7 @@
 """From a request's Authorization header to who asks."""
 
+from dataclasses import replace
+
 from ropeway_server.database import Database
 from ropeway_server.groups import groups_of
 from ropeway_server.oidc import OidcTokens
@@ -28,22 +30,23 @@ class Identities:
             return self.nobody()
         scheme, _, token = authorization.strip().partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise NotIdentified(f"only bearer tokens are taken; {_WHO}")
+            raise NotIdentified(f"only bearer tokens are taken; {_WHO}", "no bearer token")
         if self._oidc is None or token.startswith(PREFIX):
             return self._tokens.identify(token.strip())
         found = self._oidc.identify(token.strip())
-        groups = found.groups | groups_of(self._database, found.name)
-        return Principal(name=found.name, groups=groups, admin=found.admin)
+        return self._with_groups(found)
 
     def again(self, principal: Principal) -> Principal:
         """The same principal as it is now, where something was signed for it before.
+
+        What an OIDC token said of its groups and of an admin holds as long as what was signed.
 
         Raises:
             NotIdentified: what it came by holds no more.
         """
         if not principal.name:
             return self.nobody()
-        return self._tokens.principal(principal.token) if principal.token else principal
+        return self._tokens.principal(principal.token) if principal.token else self._with_groups(principal)
 
     def nobody(self) -> Principal:
         """Somebody without a token.
@@ -52,5 +55,9 @@ class Identities:
             NotIdentified: the service wants one.
         """
         if not self._anonymous:
-            raise NotIdentified(_WHO)
+            raise NotIdentified(_WHO, "no token")
         return ANONYMOUS
+
+    def _with_groups(self, principal: Principal) -> Principal:
+        """Somebody by OIDC, with the groups that they are in here."""
+        return replace(principal, groups=principal.claimed | groups_of(self._database, principal.name))

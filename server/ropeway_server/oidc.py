@@ -61,13 +61,16 @@ class OidcTokens:
                 issuer=settings.issuer, leeway=LEEWAY, options={"require": ["exp", "iss", "aud", settings.name]},
             )  # fmt: skip
         except jwt.PyJWTError as error:
-            raise NotIdentified(f"{_DOES_NOT_HOLD}: {_reason(error)}") from error
+            reason = _reason(error)
+            raise NotIdentified(f"{_DOES_NOT_HOLD}: {reason}", f"OIDC token: {reason}") from error
         try:
             name = check_member(f"oidc:{claims[settings.name]}")
         except UsageError as error:
-            raise NotIdentified(f"{_DOES_NOT_HOLD}: its claim {settings.name!r} is no name") from error
+            reason = f"its claim {settings.name!r} is no name"
+            raise NotIdentified(f"{_DOES_NOT_HOLD}: {reason}", f"OIDC token: {reason}") from error
         groups = _groups(claims.get(settings.groups))
-        return Principal(name=name, groups=groups, admin=bool(settings.admins) and settings.admins in groups)
+        admin = bool(settings.admins) and settings.admins in groups
+        return Principal(name=name, groups=groups, claimed=groups, admin=admin)
 
     def _key(self, header: dict[str, Any]) -> jwt.PyJWK:
         kid = header.get("kid")

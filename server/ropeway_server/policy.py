@@ -40,7 +40,7 @@ class Rights:
         if not who.name or who.token:  # the token is looked up again
             return Principal(name=who.name, token=who.token)
         named = {grant.holder.removeprefix("group:") for grant in self.grants if grant.holder.startswith("group:")}
-        return replace(who, groups=who.groups & named)
+        return replace(who, groups=frozenset(), claimed=who.claimed & named)  # the other groups are looked up again
 
     def _within(self, dataset: str) -> bool:
         only = self.principal.only

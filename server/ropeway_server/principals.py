@@ -15,10 +15,6 @@ _OIDC = re.compile(r"oidc:[^\s]{1,120}")
 _TAKEN = ("anonymous", EVERYONE)
 
 
-class NotIdentified(AccessDenied):
-    """Nobody knows who asks: no token where one is needed, or one that does not hold."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
     """Who asks.
@@ -27,6 +23,7 @@ class Principal:
         name: of a person or a job; empty for somebody without a token.
         token: id of the token it came by; empty for OIDC and for nobody.
         groups: that it is in.
+        claimed: those of them that its OIDC token names; the others are looked up again.
         admin: may read everything, make tokens and grants, and read the audit.
         only: datasets that the token is limited to; None for no such limit.
     """
@@ -34,6 +31,7 @@ class Principal:
     name: str = ""
     token: str = ""
     groups: frozenset[str] = frozenset()
+    claimed: frozenset[str] = frozenset()
     admin: bool = False
     only: frozenset[str] | None = None
 
@@ -49,6 +47,23 @@ class Principal:
 
 
 ANONYMOUS = Principal()
+
+
+class Refused(AccessDenied):
+    """The service does not let somebody do something, and tells the audit.
+
+    Attributes:
+        reason: in a few words of ours, without anything that was asked.
+        who: holds what was refused, where nobody else is known: of a token that has ended.
+    """
+
+    def __init__(self, problem: str, reason: str = "not allowed", who: Principal = ANONYMOUS) -> None:
+        super().__init__(problem)
+        self.reason, self.who = reason, who
+
+
+class NotIdentified(Refused):
+    """Nobody knows who asks: no token where one is needed, or one that does not hold."""
 
 
 def check_name(name: str) -> str:

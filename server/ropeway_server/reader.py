@@ -1,6 +1,6 @@
 """The service as one principal sees it: what it may not read is not there, and what it reads is in the audit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
@@ -8,21 +8,23 @@ from functools import cached_property
 from ropeway import licences
 from ropeway.catalog import DatasetInfo, SampleInfo, Stats, TaskInfo, describe, list_tasks
 from ropeway.definition import Definition, of_query, selections
-from ropeway.errors import AccessDenied, Conflict, NotFound, QueryError
+from ropeway.errors import Conflict, NotFound, QueryError
 from ropeway.keys import is_dataset
 from ropeway.licences import Licence
 from ropeway.manifest import Manifest
 from ropeway.query import Query, column_names, parse, short
 from ropeway.samples import ShardRef
-from ropeway.saved import SavedView, is_id
+from ropeway.saved import SavedView
 from ropeway.shard_bytes import StoreBytes
 from ropeway.view import ViewInfo
-from ropeway_server import suppression
+from ropeway_server.acceptances import unaccepted
 from ropeway_server.audit import Event
 from ropeway_server.audit_chain import Detail
 from ropeway_server.grants import agreements
+from ropeway_server.outlines import outline
 from ropeway_server.policy import Rights
-from ropeway_server.principals import NotIdentified, Principal
+from ropeway_server.principals import NotIdentified, Principal, Refused
+from ropeway_server.saved import no_view
 from ropeway_server.service import Service
 from ropeway_server.shards import Published, missing
 from ropeway_server.views import ServedView
@@ -34,10 +36,16 @@ _NOTHING = "there is no dataset that you may read: grants are given by the data'
 
 
 class Reader:
-    """What one request may see. Everything raises ServiceError when the database does not answer."""
+    """What one request may see. Everything raises ServiceError when the database does not answer.
+
+    Attributes:
+        principal: who asks.
+        kept_back: datasets that were asked for, are there, and were not given.
+    """
 
     def __init__(self, service: Service, principal: Principal, view: str = "") -> None:
         self._service, self.principal, self._for = service, principal, view
+        self.kept_back = set[str]()
 
     @cached_property
     def rights(self) -> Rights:
@@ -62,7 +70,7 @@ class Reader:
     def datasets(self) -> list[DatasetInfo]:
         """One line about each dataset, by id; those that it may only count with guarded counts."""
         found = [describe(m) for m in self.readable]
-        return sorted([*found, *(suppression.rounded(describe(m)) for m in self.countable)], key=lambda one: one.id)
+        return sorted([*found, *self._service.suppression.described(self.countable)], key=lambda one: one.id)
 
     def tasks(self) -> list[TaskInfo]:
         """Every task of those datasets."""
@@ -75,6 +83,7 @@ class Reader:
             NotFound: there is none, or none that it may read: both are told in the same words.
         """
         if is_dataset(dataset) and not any(m.dataset == dataset for m in self.readable):
+            self._keep_back([dataset])
             raise NotFound("no such dataset, or none that you may read: `ropeway ls` shows those", dataset=dataset)
         try:
             found = self._service.catalog.manifest(dataset, version)
@@ -83,6 +92,7 @@ class Reader:
                 raise
             found = None
         if found is None or not self._reads(found):
+            self._keep_back([] if found is None else [dataset])
             raise NotFound(f"no such version, or none that you may read: {version!r} (12 hex digits)", dataset=dataset)
         return found
 
@@ -91,26 +101,26 @@ class Reader:
 
         Raises:
             QueryError: a column that there is not, or a query that can't be answered.
+            Refused: it may only count these, and not by such columns.
         """
         counted = [m for m in self.countable if asked.datasets is None or m.dataset in asked.datasets]
         used = {name.lower() for name in by} | (column_names(parse(asked.where)) if asked.where else set())
         if counted and used & _PERSONAL:
             if asked.datasets is not None:
-                words = ", ".join(m.dataset for m in counted)
-                raise AccessDenied(f"you may only count these: {words}; and not by key or subject")
+                names = [m.dataset for m in counted]
+                self._keep_back(names)
+                problem = f"you may only count these: {', '.join(names)}; and not by key or subject"
+                raise Refused(problem, "not by key or subject")
             counted = []
         manifests = sorted([*self.readable, *counted], key=lambda m: m.dataset)
+        self._keep_back(set(asked.datasets or ()) - {m.dataset for m in manifests})
         if not manifests:
             raise QueryError(_NOTHING)
-        if not counted:
-            found = self._service.catalog.count(by, asked, manifests)
-        else:
-            columns = list(dict.fromkeys([*by, "dataset"]))
-            rows = self._service.catalog.count(columns, asked, manifests)
-            found = suppression.guarded(rows, by, {m.dataset for m in counted})
-        detail = {"by": " ".join(by), "where": asked.where, "task": asked.task, "split": asked.split}
+        found = self._service.suppression.count(by, asked, manifests, {m.dataset for m in counted})
+        where = outline(asked.where) if asked.where else None
+        detail = {"by": " ".join(by), "where": where, "task": asked.task, "split": asked.split}
         about = [m.dataset for m in manifests if asked.datasets is None or m.dataset in asked.datasets]
-        self._tell("counted", datasets=about, detail=detail)
+        self._tell("counted", asked.where, datasets=about, detail=detail)
         return found
 
     def make(self, asked: Query) -> tuple[ViewInfo, bool]:
@@ -124,13 +134,9 @@ class Reader:
         known = sorted(m.dataset for m in self.readable)
         for dataset in asked.datasets or ():
             if dataset not in known:
+                self._keep_back([dataset])
                 raise QueryError(f"unknown dataset {short(dataset)!r}; there is: {', '.join(known)}")
-        served, new = self._service.views.make(asked, self.readable)
-        versions = {found.dataset: found.version for found in self.readable}
-        own = of_query(asked, versions)  # who asked first may have used words of datasets of theirs
-        info = replace(served.view.info, definition=own)
-        self._tell("view made", view=info.id, datasets=info.datasets)
-        return info, new
+        return self._made(of_query(asked, {found.dataset: found.version for found in self.readable}))
 
     def made(self, definition: Definition) -> tuple[ViewInfo, bool]:
         """The view of a definition, and whether it is a new one.
@@ -142,8 +148,12 @@ class Reader:
         for selected in selections(definition):
             for dataset, version in selected.versions.items():
                 self.manifest(dataset, version)
+        return self._made(definition)
+
+    def _made(self, definition: Definition) -> tuple[ViewInfo, bool]:
         served, new = self._service.views.made(definition)
         self._tell("view made", view=served.view.id, datasets=served.view.datasets)
+        # the asker's own words: who asked first may have used some of datasets of theirs
         return replace(served.view.info, definition=definition), new
 
     def names(self) -> list[SavedView]:
@@ -174,10 +184,11 @@ class Reader:
         Raises:
             NotFound: there is none, or one of its datasets may not be read.
         """
-        served = self._service.views.get(view_id)
-        if not self._knows(served.view.info.datasets):
+        versions = self._service.views.datasets(view_id)
+        if not self._knows(versions):
+            self._keep_back(versions)
             raise no_view(view_id)
-        return served
+        return self._service.views.get(view_id)
 
     def info(self, view: str) -> ViewInfo:
         """What a view is, by id or name; how it is made, only for those who may read all that it was asked over."""
@@ -194,12 +205,13 @@ class Reader:
 
         Raises:
             NotFound: as `view`.
-            AccessDenied: the view's licence has to be accepted first.
+            Refused: the view's licence has to be accepted first.
         """
         served = self.view(view_id)
         licence = self._licence(served.view.info)
         if licence.terms and self._service.acceptances.of_view(self.principal, view_id) is None:
-            raise self._unaccepted(f"view {view_id}", licence)
+            self._keep_back(served.view.info.datasets)
+            raise unaccepted(f"view {view_id}", licence, self.principal)
         if action is not None:
             self._tell(action, view=view_id, datasets=served.view.datasets)
         return served
@@ -225,7 +237,7 @@ class Reader:
 
         Raises:
             NotFound: there is none of that key.
-            AccessDenied: the licence of a view of the dataset has to be accepted first.
+            Refused: the licence of a view of the dataset has to be accepted first.
         """
         self._check_terms(manifest)
         found = self._service.catalog.sample(manifest, key)
@@ -237,10 +249,11 @@ class Reader:
 
         Raises:
             NotFound: there is none, or none that it may read.
-            AccessDenied: the licence of a view of the dataset has to be accepted first.
+            Refused: the licence of a view of the dataset has to be accepted first.
         """
         found = self._service.shards.find(path)
         if not self._reads(found.manifest):
+            self._keep_back([found.manifest.dataset])
             raise missing(path)
         self._check_terms(found.manifest)
         return found
@@ -278,29 +291,19 @@ class Reader:
         if licence.terms and not self._service.acceptances.of_dataset(
             self.principal, manifest.dataset, manifest.card.licence
         ):
-            raise self._unaccepted("a view of it", licence)
+            self._keep_back([manifest.dataset])
+            raise unaccepted("a view of it", licence, self.principal)
 
-    def _unaccepted(self, what: str, licence: Licence) -> AccessDenied:
-        names = ", ".join(f"{one.dataset} ({one.licence}; {one.access})" for one in licence.datasets if one.terms)
-        who = "" if self.principal.name else ", with a token (ROPEWAY_TOKEN)"
-        return AccessDenied(
-            f"the licence of {what} has terms to accept first, once: {', '.join(licence.terms)} of {names}. Read them "
-            f"with `ropeway licence VIEW`, then add --accept{who}"
-        )
+    def _keep_back(self, datasets: Iterable[str]) -> None:
+        self.kept_back |= set(datasets) & {m.dataset for m in self._current}
 
-    def _tell(self, action: str, *, view: str = "", datasets: Sequence[str] | Mapping[str, object] = (),
+    def _tell(self, action: str, *unlike: object, view: str = "", datasets: Sequence[str] | Mapping[str, object] = (),
               objects: Sequence[str] = (), detail: Detail | None = None) -> None:  # fmt: skip
         held = [
             grant for m in self._current if m.dataset in datasets for grant in self.rights.by(m.dataset, m.card.access)
         ]
         self._service.audit.add_once(
             Event(principal=self.principal.shown, token=self.principal.token, action=action, view=view,
-                  datasets=tuple(datasets), objects=tuple(objects), agreements=agreements(held), detail=detail or {})
+                  datasets=tuple(datasets), objects=tuple(objects), agreements=agreements(held), detail=detail or {}),
+            *unlike,
         )  # fmt: skip
-
-
-def no_view(view: str) -> NotFound:
-    """What is told of a view that is not there, and of one that the asker may not know of."""
-    if is_id(view):
-        return NotFound(f"no view {view}, or none that you may read: ask for it with a query")
-    return NotFound(f"no view named {view!r}: `ropeway view ls` lists those that you may read")

@@ -1,6 +1,6 @@
 """What the database knows of views: how each is made, and the names given to some."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -10,10 +10,17 @@ from sqlalchemy import exc
 from ropeway import definition
 from ropeway.definition import Definition
 from ropeway.errors import NotFound
-from ropeway.saved import SavedView, new_name, taken
+from ropeway.saved import SavedView, is_id, is_name, new_name, taken
 from ropeway.view import ViewInfo
 from ropeway_server.database import Database
 from ropeway_server.tables import saved, views
+
+
+def no_view(view: str) -> NotFound:
+    """What is told of a view that is not there, and of one that the asker may not know of; by id or name."""
+    if is_id(view):
+        return NotFound(f"no view {view}, or none that you may read: ask for it with a query")
+    return NotFound(f"no view named {view!r}: `ropeway view ls` lists those that you may read")
 
 
 class SavedViews:
@@ -22,13 +29,14 @@ class SavedViews:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, view_id: str, made: Definition) -> bool:
-        """Remember how a view is made.
+    def add(self, view_id: str, made: Definition, datasets: Mapping[str, str]) -> bool:
+        """Remember how a view is made, and of which dataset versions it has samples.
 
         Returns:
             False for one that is known, which stays as it is.
         """
-        row = {"id": view_id, "definition": msgspec.to_builtins(made), "created": datetime.now(UTC)}
+        row = {"id": view_id, "definition": msgspec.to_builtins(made), "datasets": dict(datasets),
+               "created": datetime.now(UTC)}  # fmt: skip
         try:
             with self._database.writing() as connection:
                 connection.execute(views.insert().values(row))
@@ -45,8 +53,16 @@ class SavedViews:
         with self._database.reading() as connection:
             made = connection.execute(sa.select(views.c.definition).where(views.c.id == view_id)).scalar()
         if made is None:
-            raise NotFound(f"no view {view_id}, or none that you may read: ask for it with a query")
+            raise no_view(view_id)
         return definition.loads(msgspec.json.encode(made))
+
+    def datasets(self, view_id: str) -> Mapping[str, str] | None:
+        """The dataset versions that a view has samples of; None where that is not known before it is made."""
+        with self._database.reading() as connection:
+            found: Mapping[str, str] | None = connection.execute(
+                sa.select(views.c.datasets).where(views.c.id == view_id)
+            ).scalar()
+        return found
 
     def find(self, name: str) -> str:
         """The id of the view of a name.
@@ -54,10 +70,12 @@ class SavedViews:
         Raises:
             NotFound: there is none.
         """
+        if not is_name(name):
+            raise no_view(name)
         with self._database.reading() as connection:
             found = connection.execute(sa.select(saved.c.view).where(saved.c.name == name)).scalar()
         if found is None:
-            raise NotFound(f"no view named {name!r}: `ropeway view ls` lists those that you may read")
+            raise no_view(name)
         return str(found)
 
     def name(self, info: ViewInfo, name: str, tags: Sequence[str]) -> SavedView:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from time import time
 from urllib.parse import quote, urlencode
 
@@ -48,7 +49,13 @@ class ShardUrls:
         if not is_url(path):
             return self.store.sign(path, self.seconds)
         root, _, name = path.rpartition("/")
-        return open_store(root).sign(name, self.seconds)
+        return _opened(root).sign(name, self.seconds)
+
+
+@lru_cache(maxsize=256)
+def _opened(root: str) -> Store:
+    """Where adopted shards are, opened once."""
+    return open_store(root)
 
 
 def wanted(served: ServedView, numbers: Sequence[int] | None) -> list[int]:

@@ -7,18 +7,14 @@ the shard's path (RFC 2104). Its key is in the database, so that every replica t
 import base64
 import hashlib
 import hmac
-import secrets
 from dataclasses import dataclass
 from time import time
 
 import msgspec
-import sqlalchemy as sa
-from sqlalchemy import exc
 
-from ropeway.errors import AccessDenied
-from ropeway_server import tables
 from ropeway_server.database import Database
-from ropeway_server.principals import Principal
+from ropeway_server.kept_secrets import kept_secret
+from ropeway_server.principals import Principal, Refused
 
 LEEWAY = 30
 """Seconds that the clocks of replicas may differ by."""
@@ -35,11 +31,14 @@ class Capability:
     until: int
 
 
+_DECODER = msgspec.json.Decoder(Capability)  # made here: threads that are first to decode a class at once crash msgspec
+
+
 class Signatures:
     """Signs with the database's key."""
 
     def __init__(self, database: Database) -> None:
-        self._key = _key(database)
+        self._key = kept_secret(database, "urls")
 
     def sign(self, path: str, given: Capability) -> str:
         """A capability to read the shard at a path, fit for a URL's query."""
@@ -50,29 +49,16 @@ class Signatures:
         """What was signed for the shard at a path.
 
         Raises:
-            AccessDenied: it was not signed here for that shard, or has ended.
+            Refused: it was not signed here for that shard, or has ended.
         """
         body, _, mac = text.partition(".")
         if not text.isascii() or not hmac.compare_digest(mac, self._mac(body.encode(), path)):
-            raise AccessDenied(_DOES_NOT_HOLD)
+            raise Refused(_DOES_NOT_HOLD, "URL that was not signed here")
         padded = body + "=" * (-len(body) % 4)
-        given = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=Capability)
+        given = _DECODER.decode(base64.urlsafe_b64decode(padded))
         if given.until + LEEWAY < time():
-            raise AccessDenied(_DOES_NOT_HOLD)
+            raise Refused(_DOES_NOT_HOLD, "URL that has ended", given.principal)
         return given
 
     def _mac(self, body: bytes, path: str) -> str:
         return hmac.new(self._key, body + b"\n" + path.encode(), hashlib.sha256).hexdigest()
-
-
-def _key(database: Database) -> bytes:
-    """The key of this database; the first who asks makes it."""
-    name = "urls"
-    try:
-        with database.writing() as connection:
-            connection.execute(tables.secrets.insert().values(name=name, value=secrets.token_hex(32)))
-    except exc.IntegrityError:  # there is one
-        pass
-    with database.reading() as connection:
-        asked = sa.select(tables.secrets.c.value).where(tables.secrets.c.name == name)
-        return bytes.fromhex(connection.execute(asked).scalar_one())

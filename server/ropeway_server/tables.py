@@ -29,6 +29,7 @@ views = sa.Table(
     metadata,
     sa.Column("id", sa.String(16), primary_key=True),
     sa.Column("definition", sa.JSON, nullable=False),
+    sa.Column("datasets", sa.JSON(none_as_null=True), nullable=True),
     sa.Column("created", sa.DateTime(timezone=True), nullable=False),
 )
 

@@ -1,9 +1,26 @@
 """Points in time as people write them."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, TypeAlias
+
+from pydantic import BeforeValidator
 
 from ropeway.errors import UsageError
+
+
+def _text(value: object) -> object:
+    """Refuses what would count as seconds since 1970: `0`, that somebody meant for "no"."""
+    if not isinstance(value, str) or not re.search(r"\d-\d", value):
+        raise ValueError("a time is text, such as 2027-01-31 or 2027-01-31T12:00:00Z")
+    return value
+
+
+Day: TypeAlias = Annotated[date, BeforeValidator(_text)]
+"""A day in a request."""
+
+Moment: TypeAlias = Annotated[datetime, BeforeValidator(_text)]
+"""A point in time in a request."""
 
 _LENGTH = re.compile(r"(\d{1,5})([hd])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -27,7 +44,7 @@ def to_come(end: datetime) -> datetime:
     Raises:
         UsageError: it has passed.
     """
-    end = _in_zone(end)
+    end = in_utc(end)
     if end <= datetime.now(UTC):
         raise UsageError(f"{end:%Y-%m-%d %H:%M %Z} has passed: give a time to come, such as 90d")
     return end
@@ -53,8 +70,16 @@ def _moment(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise UsageError(f"not a time: {text!r} (90d, 12h, 2027-01-31, 2027-01-31T12:00)") from error
-    return _in_zone(moment)
+    return in_utc(moment)
 
 
-def _in_zone(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def in_utc(moment: datetime) -> datetime:
+    """A point in time in UTC, which it is in unless told.
+
+    Raises:
+        UsageError: it lies before the year 1 or after 9999 there.
+    """
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError as error:
+        raise UsageError(f"{moment.isoformat()} is outside of the years 1 to 9999 in UTC") from error

@@ -57,7 +57,7 @@ class Tokens:
         self,
         name: str,
         *,
-        by: str,
+        by: Principal,
         admin: bool = False,
         datasets: Sequence[str] | None = None,
         expires: datetime | None = None,
@@ -83,7 +83,8 @@ class Tokens:
         told: Detail = {"token": made.id, "name": name, "admin": admin}
         with self._database.alone() as connection:
             connection.execute(tables.tokens.insert().values(row))
-            write(connection, [Event(principal=by, action="token created", datasets=only or (), detail=told)])
+            event = Event(principal=by.name, token=by.token, action="token created", datasets=only or (), detail=told)
+            write(connection, [event])
         return made, f"{PREFIX}{made.id}_{secret}"
 
     def identify(self, text: str) -> Principal:
@@ -94,10 +95,10 @@ class Tokens:
         """
         parts = _TOKEN.fullmatch(text)
         if not parts:
-            raise NotIdentified(_DOES_NOT_HOLD)
+            raise NotIdentified(_DOES_NOT_HOLD, "not a token")
         rows = self._rows(parts[1])
         if not rows or not compare_digest(rows[0].digest, _digest(parts[2])):
-            raise NotIdentified(_DOES_NOT_HOLD)
+            raise NotIdentified(_DOES_NOT_HOLD, "unknown token")
         return _principal(rows)
 
     def principal(self, token_id: str) -> Principal:
@@ -108,7 +109,7 @@ class Tokens:
         """
         rows = self._rows(token_id)
         if not rows:
-            raise NotIdentified(_DOES_NOT_HOLD)
+            raise NotIdentified(_DOES_NOT_HOLD, "unknown token")
         return _principal(rows)
 
     def listed(self) -> list[TokenInfo]:
@@ -117,7 +118,7 @@ class Tokens:
             rows = connection.execute(sa.select(tables.tokens).order_by(tables.tokens.c.created)).all()
         return [_info(row) for row in rows]
 
-    def revoke(self, token_id: str, *, by: str) -> None:
+    def revoke(self, token_id: str, *, by: Principal) -> None:
         """End a token now; ending it twice is no error.
 
         Raises:
@@ -131,7 +132,8 @@ class Tokens:
             if row.revoked is None:
                 connection.execute(tables.tokens.update().where(mine).values(revoked=datetime.now(UTC)))
                 told = {"token": token_id, "name": row.name}
-                write(connection, [Event(principal=by, action="token revoked", detail=told)])
+                event = Event(principal=by.name, token=by.token, action="token revoked", detail=told)
+                write(connection, [event])
 
     def _rows(self, token_id: str) -> Sequence[Any]:
         """The token with each group of its principal, in one question: every request asks it."""
@@ -144,8 +146,11 @@ class Tokens:
 
 def _principal(rows: Sequence[Any]) -> Principal:
     row = rows[0]
-    if row.revoked is not None or (row.expires is not None and row.expires <= datetime.now(UTC)):
-        raise NotIdentified(_DOES_NOT_HOLD)
+    ended = Principal(name=row.name, token=row.id)
+    if row.revoked is not None:
+        raise NotIdentified(_DOES_NOT_HOLD, "revoked token", ended)
+    if row.expires is not None and row.expires <= datetime.now(UTC):
+        raise NotIdentified(_DOES_NOT_HOLD, "expired token", ended)
     only = None if row.datasets is None else frozenset(row.datasets)
     groups = frozenset(one.group_name for one in rows if one.group_name is not None)
     return Principal(name=row.name, token=row.id, groups=groups, admin=row.admin, only=only)

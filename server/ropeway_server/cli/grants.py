@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ropeway.cli import output
-from ropeway.cli.output import OPERATE, Json, stdout
+from ropeway.cli.output import OPERATE, Json, stderr, stdout
 from ropeway_server.cli.options import DATABASE, Database, opened, operator
 
 grant = typer.Typer(help="Who may read what: give, list and revoke rights.", no_args_is_help=True)
@@ -26,6 +26,7 @@ def add(
     signed: Annotated[str, typer.Option(help="The day the agreement was signed; today by default.")] = "",
     expires: Annotated[str, typer.Option(help="365d, a date, or never.")] = "365d",
     count: Annotated[bool, typer.Option("--count", help="Only counts without small cells, no samples.")] = False,
+    store: Annotated[str, typer.Option("--store", "-s", envvar="ROPEWAY_STORE", help="To look for it there.")] = "",
     database: Database = DATABASE,
 ) -> None:
     """Give a right to read (or only count) a dataset, or all datasets of a tier."""
@@ -34,12 +35,21 @@ def add(
     day = since(signed).date() if signed else datetime.now(UTC).date()
     end = until(expires)
     with opened(database) as state:
-        from ropeway_server.grants import Grants, checked
+        from ropeway.catalog import StoreCatalog
+        from ropeway.stores import open_store
+        from ropeway_server.grants import Grants, checked, note_on
 
         asked = checked({"holder": holder, "agreement": agreement, "signed": day, "dataset": dataset, "tier": tier,
                          "level": "count" if count else "read", "expires": end})  # fmt: skip
+        note = note_on(asked, StoreCatalog(open_store(store))) if store else _unseen(dataset)
         made = Grants(state).add(asked, by=operator())
+    if note:
+        stderr.print(note)
     stdout.print(f"grant {made.id}: {holder} may {made.level} {_what(made.dataset, made.tier)} {_until(end)}")
+
+
+def _unseen(dataset: str | None) -> str | None:
+    return dataset and f"without --store nobody looked whether there is a dataset {dataset}"
 
 
 @grant.command("list")

@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from ropeway_server.database import Database as State
+    from ropeway_server.principals import Principal
 
 DATABASE = "sqlite:///ropeway.db"
 
@@ -51,9 +52,11 @@ def installed() -> Iterator[None]:
         raise UsageError(f"the service needs {error.name}: pip install 'ropeway[server]'") from error
 
 
-def operator() -> str:
+def operator() -> "Principal":
     """Who runs the command, as the audit names them."""
+    from ropeway_server.principals import Principal
+
     try:
-        return f"cli:{getpass.getuser()}"
+        return Principal(name=f"cli:{getpass.getuser()}")
     except (OSError, KeyError):  # a container's user may have no name
-        return f"cli:{os.getuid()}"
+        return Principal(name=f"cli:{os.getuid()}")

@@ -1,15 +1,16 @@
 """The audit, for admins."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from ropeway_server import times
 from ropeway_server.answers import answer
 from ropeway_server.asking import AdminDep, ServiceDep
 from ropeway_server.audit import Logged
 from ropeway_server.exposure import Exposure, exposures
+from ropeway_server.times import Moment
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
 
@@ -37,11 +38,11 @@ def events(
     _: AdminDep,
     dataset: str | None = None,
     view: str | None = None,
-    since: Annotated[datetime | None, Query(description="Only events from then on.")] = None,
+    since: Annotated[Moment | None, Query(description="Only events from then on.")] = None,
     after: Annotated[int, Query(description="Only events after this number.", ge=0, lt=1 << 31)] = 0,
 ) -> Response:
     """For admins: events in the order they were logged, up to 10,000; ask again `after` the last one's number."""
-    begin = "" if since is None else since.astimezone(UTC).isoformat(timespec="milliseconds")
+    begin = "" if since is None else times.in_utc(since).isoformat(timespec="milliseconds")
     found = []
     for logged in service.audit.events(dataset=dataset, since=begin, view=view, after=after):
         found.append(logged)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Body, Request, Response
 from ropeway_server.answers import answer
 from ropeway_server.asking import ReaderDep, ServiceDep
 from ropeway_server.credentials import Credentials, scoped
+from ropeway_server.schemas import Whole
 from ropeway_server.shard_urls import wanted
 
 router = APIRouter(prefix="/v1/views", tags=["bytes"])
@@ -18,7 +19,7 @@ def credentials(
     request: Request,
     reader: ReaderDep,
     service: ServiceDep,
-    shards: Annotated[list[int] | None, Body(embed=True, description="Shard numbers; all by default.")] = None,
+    shards: Annotated[list[Whole] | None, Body(embed=True, description="Shard numbers; all by default.")] = None,
 ) -> Response:
     """For programs that want credentials rather than URLs. They read these shards and nothing else, for a short time.
 

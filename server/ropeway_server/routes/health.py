@@ -22,7 +22,7 @@ def readyz(request: Request, service: ServiceDep) -> Response:
     """200 when requests can be served, else a problem that says what is missing, or that the service is ending."""
     if request.app.state.draining:
         raise ServiceError("the service is ending: ask another replica")
-    service.check()
+    service.readiness.check()
     return answer(request, Status(status="ready"))
 
 

@@ -1,7 +1,6 @@
 """Who asks; and for admins: tokens, groups and grants."""
 
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, ClassVar
 
 from fastapi import APIRouter, Path, Request, Response
@@ -9,9 +8,9 @@ from pydantic import ConfigDict
 
 from ropeway_server.answers import answer
 from ropeway_server.asking import AdminDep, ReaderDep, ServiceDep
-from ropeway_server.grants import Grant, NewGrant
-from ropeway_server.schemas import Status
-from ropeway_server.times import to_come
+from ropeway_server.grants import Grant, NewGrant, note_on
+from ropeway_server.schemas import Flag, Status
+from ropeway_server.times import Moment, to_come
 from ropeway_server.tokens import TokenInfo
 
 router = APIRouter(prefix="/v1", tags=["identity"])
@@ -47,9 +46,9 @@ class NewToken:
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid")  # a misspelt `expires` would make a token for ever
 
     name: str
-    admin: bool = False
+    admin: Flag = False
     datasets: tuple[str, ...] | None = None
-    expires: datetime | None = None
+    expires: Moment | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +57,13 @@ class MadeToken:
 
     token: str
     info: TokenInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenGrant(Grant):
+    """A new right, and what there is to note: that no such dataset is in the store yet."""
+
+    note: str | None = None
 
 
 @router.get("/me", response_model=Me, summary="Who asks")
@@ -118,11 +124,12 @@ def grants(request: Request, service: ServiceDep, _: AdminDep) -> Response:
     return answer(request, service.grants.listed())
 
 
-@router.post("/grants", response_model=Grant, status_code=201, summary="Give a right")
+@router.post("/grants", response_model=GivenGrant, status_code=201, summary="Give a right")
 def add_grant(request: Request, service: ServiceDep, admin: AdminDep, asked: NewGrant) -> Response:
-    """For admins. To read (or only count) a dataset, or all of a tier, by an agreement that was signed."""
+    """For admins. To read (or only count) a dataset, there already or not, or all of a tier, by a signed agreement."""
     ending = replace(asked, expires=asked.expires and to_come(asked.expires))
-    answered = answer(request, service.grants.add(ending, by=admin))
+    note = note_on(ending, service.catalog)
+    answered = answer(request, GivenGrant(**asdict(service.grants.add(ending, by=admin)), note=note))
     answered.status_code = 201
     return answered
 

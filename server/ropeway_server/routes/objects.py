@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from ropeway.manifest import Shard
-from ropeway_server.answers import unchanged
+from ropeway_server.answers import problem, unchanged
 from ropeway_server.asking import ShardReaderDep
 from ropeway_server.reader import Reader
 from ropeway_server.schemas import SHARD
@@ -48,7 +48,7 @@ def get_object(path: str, request: Request, reader: ShardReaderDep) -> Response:
         return _stream(reader, found, (0, shard.bytes), 200, headers)
     span = byte_range(asked, shard.bytes)
     if span is None:
-        return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{shard.bytes}"})
+        return no_range(shard.bytes)
     headers["Content-Range"] = f"bytes {span[0]}-{span[1] - 1}/{shard.bytes}"
     return _stream(reader, found, span, 206, headers)
 
@@ -64,6 +64,13 @@ def byte_range(header: str, size: int) -> tuple[int, int] | None:
     else:
         start, stop = int(first), min(size, int(last) + 1) if last else size
     return (start, stop) if start < stop else None
+
+
+def no_range(size: int) -> Response:
+    """The answer to a range that content of that size does not have."""
+    answered = problem(416, f"no such range in {size} bytes", "UsageError")
+    answered.headers["Content-Range"] = f"bytes */{size}"
+    return answered
 
 
 def _headers(shard: Shard) -> dict[str, str]:

@@ -33,7 +33,7 @@ class Naming:
     "",
     response_model=None,
     summary="The named views",
-    responses=schemas.told(list[SavedView], "By name.", example=[schemas.SAVED]),
+    responses=schemas.told(list[SavedView], "By name."),
 )
 def saved_views(request: Request, reader: ReaderDep) -> Response:
     """The names of all views that you may read, with what they hold."""
@@ -44,7 +44,7 @@ def saved_views(request: Request, reader: ReaderDep) -> Response:
     "/{name}",
     response_model=None,
     summary="Name a view",
-    responses=schemas.told(SavedView, "The name, as it is from now on.", example=schemas.SAVED),
+    responses=schemas.told(SavedView, "The name, as it is from now on."),
 )
 def name_view(name: str, asked: Naming, request: Request, reader: ReaderDep) -> Response:
     """A name never changes its meaning: giving it to another view is a conflict."""
