@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH := .venv-bench
-TOOLS := ip:iproute2 fusermount3:fuse3 nginx:nginx
+TOOLS := ip:iproute2 fusermount3:fuse3 nginx:nginx sshd:openssh-server chromium:chromium
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -51,7 +51,8 @@ clean:  ## remove everything that make made
 	rm -rf $(VENV) $(BENCH) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find client server shardgen tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# One environment for everything. A machine without the venv module gets it where it may (Debian, root).
+# One environment for everything. A machine without the venv module gets it where it may (Debian, root). torchvision is
+# apart, for one test: its only wheel is for CUDA, fails to import beside a torch for CPUs, and transformers would try.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Ropeway needs Python 3.11 or newer: make PYTHON=python3.12 …" >&2; exit 1; }
@@ -60,6 +61,8 @@ $(READY): pyproject.toml constraints.txt
 		|| { echo "Python's venv module is missing: install your system's python3-venv" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps --upgrade \
+		--target $(VENV)/vision torchvision
 	@touch $@
 
 # The rivals of `make bench`. Theirs are environments apart: the project never needs them.
