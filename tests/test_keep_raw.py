@@ -1,6 +1,7 @@
 """Originals beside decoded parts: nothing that names a person survives, and the values are those of the file."""
 
 import gzip
+import importlib
 import io
 import struct
 from pathlib import Path
@@ -157,6 +158,45 @@ def test_nothing_planted_survives() -> None:
     assert [code.CodeValue for code in new.DeidentificationMethodCodeSequence] == ["113100", "113108"]
     np.testing.assert_array_equal(pixels(new), pixels(read(raw)))
     assert findings("dcm", content, "Petra Planted", "PLANTED-77") == []
+
+
+def commented(frame: bytes) -> bytes:
+    """A compressed frame with a name in a comment, and behind its end."""
+    name = b"Petra Planted"
+    if frame[:2] == b"\xff\xd8":
+        place, head = 2, struct.pack(">2BH", 0xFF, 0xFE, 2 + len(name))
+    else:  # of JPEG 2000, behind its first segment
+        place, head = 4 + int.from_bytes(frame[4:6]), struct.pack(">2B2H", 0xFF, 0x64, 4 + len(name), 1)
+    return frame[:place] + head + name + frame[place:].rstrip(b"\0") + name
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+@pytest.mark.parametrize("name", ["JPGExtended.dcm", "MR_small_jpeg_ls_lossless.dcm", "MR_small_jp2klossless.dcm"])
+def test_comments_in_compressed_frames_are_blanked(name: str, pieces: int) -> None:
+    encaps: Any = importlib.import_module("pydicom.encaps")
+    with quiet():
+        dataset = pydicom.dcmread(FILES / name)
+        expected = pixels(dataset)
+        (frame,) = encaps.generate_frames(dataset.PixelData, number_of_frames=1)
+        dataset.PixelData = encaps.encapsulate([commented(frame)], fragments_per_frame=pieces)
+        assert dataset.PixelData.count(b"Planted") == 2
+        content = deidentified(dataset, KEY)
+    assert b"Planted" not in content
+    np.testing.assert_array_equal(pixels(read(content)), expected, strict=True)
+    assert findings("dcm", content, "Petra Planted") == []
+    with quiet():
+        dataset.PixelData = encaps.encapsulate([commented(frame)[:12]])
+        with pytest.raises(ValueError, match=r"cut short, or damaged"):
+            deidentified(dataset, KEY)
+
+
+def test_bytes_behind_plain_pixels_are_dropped() -> None:
+    dataset = pydicom.dcmread(FILES / "CT_small.dcm")
+    expected = pixels(dataset)
+    dataset.PixelData += b"Petra Planted!"
+    content = deidentified(dataset, KEY)
+    assert b"Planted" not in content
+    np.testing.assert_array_equal(pixels(read(content)), expected, strict=True)
 
 
 def test_text_in_an_element_of_another_type_is_dropped() -> None:

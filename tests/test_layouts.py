@@ -183,6 +183,22 @@ def test_a_table_of_a_large_view_is_whole(service: str, store: str, piecemeal: l
     assert far.layout() is far.table()
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_pages_that_do_not_fit_together_are_found(
+    service: str, piecemeal: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    monkeypatch.setattr(service_view, "WHOLE", 400 if whole else 0)
+    page, content = ServiceSource._page, wire.pack_samples(ropeway.connect(service).query(where="age < 9").table())
+
+    def other(source: ServiceSource, name: str) -> bytes | memoryview:
+        return content if whole else page(source, name.replace("=2", "=0"))
+
+    view = ropeway.connect(service).query(datasets=["d"])
+    monkeypatch.setattr(ServiceSource, "_page", other)
+    with pytest.raises(FormatError, match=rf"the service told [\d,]+ samples of view {view.id}, not 400"):
+        view.layout()
+
+
 def test_a_row_that_has_not_arrived_is_not_taken_for_another(service: str, piecemeal: list[tuple[str, Any]]) -> None:
     samples = arriving.Arriving(ropeway.connect(service).query(datasets=["d"]))
     samples.bring(np.array([7, 300]))

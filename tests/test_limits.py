@@ -103,7 +103,7 @@ def test_too_many_requests_are_told_when_to_come_back(store: str) -> None:
         serving(store, limits=Limits(rate=2, burst=3)) as service,
         closing(http.client.HTTPConnection(urlsplit(service).netloc, timeout=10)) as connection,
     ):
-        found = []
+        found, problem = list[http.client.HTTPResponse](), b""
         for _ in range(4):
             connection.request("GET", "/v1/tasks")
             found.append(connection.getresponse())

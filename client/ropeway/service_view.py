@@ -87,7 +87,9 @@ class ServiceSource:
         more = (self._page(f"layout?page={number}") for number in range(1, len(table.layouts)))
         pages += [layouts.unpack(page, table.shards) for page in more]
         columns = zip(*((page.shard, page.offset, page.length) for page in pages), strict=True)
-        return Layout(table.shards, *map(np.concatenate, columns))
+        layout = Layout(table.shards, *map(np.concatenate, columns))
+        self._check(len(layout), self.info.samples)
+        return layout
 
     def spans(self, part: str, layout: Layout) -> tuple[Ints, Ints]:
         """Offset and length of a part in all samples of the layout; −1 and 0 where they lack it."""
@@ -107,8 +109,7 @@ class ServiceSource:
         ends = np.append(np.flatnonzero(np.diff(rows) > 1), len(rows) - 1)
         runs = np.stack([rows[np.append(0, ends[:-1] + 1)], rows[ends] + 1], axis=1)
         found = layouts.unpack_details(self._patiently(f"/v1/views/{self.view_id}/details", {"rows": runs.tolist()}))
-        if len(found) != len(rows):
-            raise FormatError(f"the service told {len(found)} samples of view {self.view_id}, not {len(rows)}")
+        self._check(len(found), len(rows))
         return found
 
     def reader(self, table: Layout) -> ShardBytes:
@@ -135,7 +136,14 @@ class ServiceSource:
         pieces = _at_once(
             lambda number: wire.unpack_samples(self._page(f"samples?page={number}"), table.shards), len(table.pages)
         )
-        return samples.together(pieces, [part.name for part in self.info.parts], self.info.tasks)
+        found = samples.together(pieces, [part.name for part in self.info.parts], self.info.tasks)
+        self._check(len(found), self.info.samples)
+        return found
+
+    def _check(self, told: int, expected: int) -> None:
+        """Pages that do not fit together, of two services or releases, would be other samples in silence."""
+        if told != expected:
+            raise FormatError(f"the service told {told:,} samples of view {self.view_id}, not {expected:,}")
 
     def _page(self, name: str) -> bytes | memoryview:
         return self.service.page(self.view_id, f"/v1/views/{self.view_id}/{name}")

@@ -61,7 +61,7 @@ class Picture:
         if not 0 <= number < self.pages:
             raise ValueError(f"there is no page {number}: the file has {self.pages}")
         page = self.file.pages[number]
-        kind = page.photometric.name if page.photometric is not None else "unknown"
+        kind = getattr(page.photometric, "name", "unknown")
         if (page.samplesperpixel == 1 and kind in _GREY) or (page.samplesperpixel in (3, 4) and kind in _COLOUR):
             self._check_whole(page)
             return page
@@ -160,7 +160,8 @@ def _raw(path: Path, _key: bytes, parts: Sequence[TiffOptions]) -> Payload:
     """Of a slide, or of several pages, as `slide.tif`: that is no picture to decode whole."""
     picture, pages = _OPENED.get(path), sorted({part.page for part in parts})
     form = "tif" if len(pages) == 1 and not any(part.side for part in parts) else "slide.tif"
-    return tiff_blank.kept(path, [picture.page(number) for number in pages], form)
+    with damage():
+        return tiff_blank.kept(path, [picture.page(number) for number in pages], form)
 
 
 ADAPTER = Adapter(

@@ -53,13 +53,13 @@ NUMBERS = frozenset((
 
 AGES = frozenset(["PatientAge"])
 
+PIXELS = frozenset(("DoubleFloatPixelData", "FloatPixelData", "PixelData"))
 CONTENTS = frozenset((
-    "BluePaletteColorLookupTableData", "DoubleFloatPixelData", "FloatPixelData", "GreenPaletteColorLookupTableData",
-    "LUTData", "PixelData", "RedPaletteColorLookupTableData", "SegmentedBluePaletteColorLookupTableData",
-    "SegmentedGreenPaletteColorLookupTableData", "SegmentedRedPaletteColorLookupTableData", "WaveformData",
-    "WaveformPaddingValue",
+    "BluePaletteColorLookupTableData", "GreenPaletteColorLookupTableData", "LUTData", "RedPaletteColorLookupTableData",
+    "SegmentedBluePaletteColorLookupTableData", "SegmentedGreenPaletteColorLookupTableData",
+    "SegmentedRedPaletteColorLookupTableData", "WaveformData", "WaveformPaddingValue",
 ))  # fmt: skip
-"""Bytes that are pixels, samples or tables of them."""
+"""Bytes that are samples, or tables of values of pixels."""
 
 SEQUENCES = frozenset((
     "ChannelDefinitionSequence", "ChannelSensitivityUnitsSequence", "ChannelSourceSequence", "FrameContentSequence",

@@ -15,6 +15,7 @@ from typing import Any
 from ropeway.decoders.libraries import require
 from ropeway_shardgen.adapters.adapter import Payload
 from ropeway_shardgen.formats import dicom_allowed as allowed
+from ropeway_shardgen.formats import dicom_pixels
 from ropeway_shardgen.formats.dicom_file import opened
 from ropeway_shardgen.formats.dicom_header import AGE_CAP, quiet
 from ropeway_shardgen.pseudonyms import uid
@@ -88,6 +89,9 @@ def _allowed(dataset: Any, key: bytes, telling: frozenset[str]) -> Any:
         if element.keyword in allowed.SEQUENCES and element.VR == "SQ":
             inner = [_allowed(one, key, telling) for one in element.value or ()]
             new.add_new(element.tag, "SQ", inner)
+        elif element.keyword in allowed.PIXELS and element.value is not None:
+            new.add_new(element.tag, element.VR, dicom_pixels.blanked(dataset, element))
+            new[element.tag].is_undefined_length = element.is_undefined_length
         elif (value := _value(element, key, telling)) is not None:
             new.add_new(element.tag, element.VR, value)
             new[element.tag].is_undefined_length = element.is_undefined_length

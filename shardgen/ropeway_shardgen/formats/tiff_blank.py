@@ -111,7 +111,7 @@ def _spans(page: Any) -> Iterator[tuple[int, int]]:
     if int(page.compression) == _OLD_JPEG:
         raise ValueError("JPEG as TIFF 6.0 had it, whose bytes lie anywhere in the file: it cannot be kept")
     if int(page.compression) not in _KEPT:
-        raise ValueError(f"pixels encoded as {page.compression.name}: it cannot be kept")
+        raise ValueError(f"pixels encoded as {page.compression}: it cannot be kept")
     for tag in _tags(page):
         if not _inside(tag, page.parent.tiff):
             yield tag.valueoffset, tag.valueoffset + tag.valuebytecount
