@@ -106,6 +106,17 @@ def test_nothing_is_read_of_other_files(tmp_path: Path) -> None:
             read("h5ad", path, {"row": 0}, matrix=matrix)
 
 
+def test_a_matrix_that_says_it_has_more_cells_than_it_has_is_refused(tmp_path: Path) -> None:
+    path, _ = written(tmp_path / "x.h5ad")
+    with h5py.File(path, "r+") as file:
+        file["layers/counts"].attrs["shape"] = np.array([1 << 50, 30])
+        file.create_dataset("dense", (1 << 50, 1), "i1", chunks=(1 << 20, 1))
+    with pytest.raises(ValueError, match=f"says it has {1 << 50} rows, and has 20"):
+        original("h5ad", path, {"matrix": "layers/counts"})
+    with pytest.raises(ValueError, match="more than the 4,294,967,296 that a sample may have"):
+        original("h5ad", path, {"matrix": "dense"})
+
+
 def test_bad_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, _ = written(tmp_path / "x.h5ad", "csc")
     with pytest.raises(ValueError, match="stored by columns"):

@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,10 +11,8 @@ import msgspec
 
 from ropeway import layouts, wire
 from ropeway.catalog import StoreCatalog
-from ropeway.definition import Definition, of_query
+from ropeway.definition import Definition
 from ropeway.errors import NotFound, ServiceError
-from ropeway.manifest import Manifest
-from ropeway.query import Query
 from ropeway.samples import Ints, Layout, Samples, ShardRef
 from ropeway.saved import SavedView, is_id
 from ropeway.selection import Selection
@@ -114,15 +112,8 @@ class Views:
         self._recent: OrderedDict[str, ServedView] = OrderedDict()
         self._asked: OrderedDict[bytes, str] = OrderedDict()
         self._lock = threading.Lock()
+        self._making = tuple(threading.Lock() for _ in range(64))  # a view has one of them: many may ask for it at once
         self._pages = Pages()
-
-    def make(self, asked: Query, manifests: Sequence[Manifest]) -> tuple[ServedView, bool]:
-        """The view of a query over these dataset versions, and whether it is a new one.
-
-        Raises:
-            QueryError: it names what is not there, or nothing matches.
-        """
-        return self.made(of_query(asked, {found.dataset: found.version for found in manifests}))
 
     def made(self, definition: Definition) -> tuple[ServedView, bool]:
         """The view of a definition, and whether it is a new one.
@@ -131,8 +122,7 @@ class Views:
             QueryError, UsageError, NotFound: it can't be made.
         """
         asked = hashlib.sha256(repr(definition).encode(errors="surrogatepass")).digest()
-        with self._lock:
-            known = self._find(self._asked.get(asked, ""))
+        known = self._known(self._asked.get(asked, ""))
         if known is not None:
             return known, False
         view = self._catalog.make(definition)
@@ -149,10 +139,13 @@ class Views:
         Raises:
             NotFound: there is none.
         """
-        with self._lock:
-            known = self._find(view_id)
+        known = self._known(view_id)
         if known is not None:
             return known
+        with self._making[hash(view_id) % len(self._making)]:
+            return self._known(view_id) or self._again(view_id)
+
+    def _again(self, view_id: str) -> ServedView:
         view = self._catalog.make(self.definition(view_id))
         if view.id != view_id:
             raise ServiceError(f"view {view_id} would now be {view.id}: a dataset version of it was changed")
@@ -160,8 +153,7 @@ class Views:
 
     def datasets(self, view_id: str) -> Mapping[str, str]:
         """The dataset versions that a view has samples of; it is made only where nobody noted that; raises as `get`."""
-        with self._lock:
-            known = self._find(view_id)
+        known = self._known(view_id)
         if known is None and (noted := self.saved.datasets(view_id)) is not None:
             return noted
         return (known or self.get(view_id)).view.info.datasets
@@ -213,10 +205,11 @@ class Views:
         """A view's shard table and the bounds of its pages, as JSON."""
         return self._pages.get((served.view.id, "shards"), lambda: msgspec.json.encode(served.table), dense=False)
 
-    def _find(self, view_id: str) -> ServedView | None:
-        if view_id in self._recent:
-            self._recent.move_to_end(view_id)
-        return self._recent.get(view_id)
+    def _known(self, view_id: str) -> ServedView | None:
+        with self._lock:
+            if view_id in self._recent:
+                self._recent.move_to_end(view_id)
+            return self._recent.get(view_id)
 
     def _keep(self, view: View) -> ServedView:
         with self._lock:

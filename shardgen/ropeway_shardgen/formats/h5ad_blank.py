@@ -15,7 +15,8 @@ import numpy as np
 
 from ropeway.decoders.libraries import damage, require
 from ropeway_shardgen.adapters.adapter import Payload
-from ropeway_shardgen.formats.h5ad_file import Matrix
+from ropeway_shardgen.formats.bounded import check_array
+from ropeway_shardgen.formats.h5ad_file import OBJECT, Matrix
 from ropeway_shardgen.formats.hdf5_copy import copied
 from ropeway_shardgen.formats.hdf5_inside import check_inside
 
@@ -33,7 +34,9 @@ def kept(opened: Matrix, matrices: Iterable[str]) -> Payload:
         _encoded(target, "anndata", "0.1.0")
         for matrix in wanted:
             _matrix(opened, matrix, target)
-        _table(target, "obs", [str(row) for row in range(opened.shape(wanted[0])[0])])
+        cells = opened.shape(wanted[0])[0]
+        check_array(cells * OBJECT)
+        _table(target, "obs", [str(cell) for cell in range(cells)])
         _table(target, "var", next((opened.genes(matrix) for matrix in wanted if matrix != "raw/X"), ()))
         if "raw/X" in wanted:
             _encoded(target["raw"], "raw", "0.1.0")

@@ -12,6 +12,10 @@ from ropeway_shardgen.formats.h5ad_rows import Rows
 from ropeway_shardgen.formats.hdf5_inside import check_inside
 
 
+OBJECT = 64
+"""Bytes of a word or number as Python has it, about."""
+
+
 class Matrix:
     """An opened file: the names of rows and columns, and matrices by their rows."""
 
@@ -32,17 +36,25 @@ class Matrix:
         raise ValueError(f"there is no {path!r} in the file")
 
     def shape(self, matrix: str) -> tuple[int, int]:
-        """Rows and columns."""
+        """Rows and columns.
+
+        Raises:
+            ValueError: a matrix of compressed sparse rows says that it has another number of them.
+        """
         node = self.node(matrix)
-        size = node.shape if hasattr(node, "shape") else node.attrs.get("shape", node.attrs.get("h5sparse_shape"))
-        return int(size[0]), int(size[1])
+        if hasattr(node, "shape"):
+            return int(node.shape[0]), int(node.shape[1])
+        rows, columns = (int(side) for side in node.attrs.get("shape", node.attrs.get("h5sparse_shape")))
+        if "csr" in _form(node) and rows != node["indptr"].size - 1:
+            raise ValueError(f"the matrix {matrix!r} says it has {rows} rows, and has {node['indptr'].size - 1}")
+        return rows, columns
 
     def by_rows(self, matrix: str) -> Any:
         """A matrix whose rows can be read alone: a dataset, or a group of compressed sparse rows."""
         node = self.node(matrix)
-        form = node.attrs.get("encoding-type", node.attrs.get("h5sparse_format", ""))
-        if not hasattr(node, "shape") and "csr" not in str(form):
-            raise ValueError(f"the matrix {matrix!r} is stored by columns ({form}), so its rows cannot be read alone")
+        if not hasattr(node, "shape") and "csr" not in _form(node):
+            stored = f"the matrix {matrix!r} is stored by columns ({_form(node)})"
+            raise ValueError(f"{stored}, so its rows cannot be read alone")
         return node
 
     def row(self, matrix: str, number: int) -> "np.ndarray[Any, Any]":
@@ -84,12 +96,16 @@ class Matrix:
     def _all(self, node: Any, field: str | None = None) -> Any:
         """All of a dataset, or of one of its fields: names and columns of observations."""
         check_inside(node, self.file)
-        check_array(node.size * node.dtype.itemsize)
+        check_array(node.size * max(node.dtype.itemsize, OBJECT))
         return node[:] if field is None else node[field]
 
     def _categories(self, name: str, codes: list[Value]) -> list[Value]:
         key = f"uns/{name}_categories"
         return _resolve(codes, _words(self._all(self.file[key]))) if key in self.file else codes
+
+
+def _form(node: Any) -> str:
+    return str(node.attrs.get("encoding-type", node.attrs.get("h5sparse_format", "")))
 
 
 def _words(values: Any) -> list[str]:

@@ -46,12 +46,12 @@ def kept(path: Path, _key: bytes) -> Payload:
 
 
 def _content(path: Path, packed: bool) -> bytes:
-    with (
-        damage(gzip.BadGzipFile, zlib.error),
-        cast("IO[bytes]", gzip.open(path)) if packed else path.open("rb") as file,
-    ):
+    if not packed:
+        bounded.check_array(path.stat().st_size)
+        return path.read_bytes()
+    with damage(gzip.BadGzipFile), gzip.open(path) as file:
         try:
-            return bounded.whole(file, bounded.LARGEST_ARRAY)
+            return bounded.whole(cast("IO[bytes]", file), bounded.LARGEST_ARRAY)
         except EOFError as error:
             raise ValueError("a gzip file cut short") from error
 
