@@ -11,7 +11,6 @@ from ropeway_shardgen.formats.bounded import check_array
 from ropeway_shardgen.formats.h5ad_rows import Rows
 from ropeway_shardgen.formats.hdf5_inside import check_inside
 
-
 OBJECT = 64
 """Bytes of a word or number as Python has it, about."""
 
