@@ -140,6 +140,13 @@ def test_a_damaged_picture_is_a_finding(tmp_path: Path, reader: TextReader) -> N
     assert check(tmp_path, reader, png(radiograph())[:200]).counts["not readable"] >= 1
 
 
+def test_what_nothing_decodes_is_told(tmp_path: Path, reader: TextReader) -> None:
+    store = open_store(tmp_path)
+    made = tiny_store.build(store, content=[tiny_store.Sample(key="a", parts={"x": ("slide.tif", b"II*")})], tasks=())
+    made = replace(made, parts=(replace(made.parts[0], kind="image"),))
+    assert lint(store, made, Identifiers(["Doe, Jane"]), reader=reader).unseen == {"slide.tif": 1}
+
+
 def test_signals_are_not_looked_at(tmp_path: Path, reader: TextReader) -> None:
     assert check(tmp_path, reader, png(radiograph("DOE JANE")), "signal").counts == {}
 

@@ -131,7 +131,9 @@ def _shard(path: str, few: Iterable[Sample]) -> tuple[bytes, list[Row]]:
 
 def _part(name: str, form: str, given: Sequence[Sample]) -> m.Part:
     kinds: Mapping[str, m.Kind] = {"txt": "text", "png": "image"}
-    return m.Part(name=name, kind=kinds.get(form, "signal"), format=form, samples=sum(name in sample.parts for sample in given))
+    return m.Part(
+        name=name, kind=kinds.get(form, "signal"), format=form, samples=sum(name in sample.parts for sample in given)
+    )
 
 
 def _split(name: SplitName, given: Sequence[Sample], shards: Sequence[m.Shard]) -> m.Split:

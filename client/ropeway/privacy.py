@@ -54,13 +54,18 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class PrivacyReport:
-    """What was read, how often each rule was met, and the first findings of each; empty `counts` mean nothing found."""
+    """What was read, how often each rule was met, and the first findings of each; empty `counts` mean nothing found.
+
+    Attributes:
+        unseen: format → parts whose pictures were to be looked at and nothing here decodes.
+    """
 
     dataset: str
     version: str
     samples: int
     counts: dict[str, int]
     findings: tuple[Finding, ...]
+    unseen: dict[str, int]
 
 
 def lint(store: Store, manifest: Manifest, identifiers: Identifiers, advance: Advance = lambda _: None, *,
@@ -90,8 +95,8 @@ def lint(store: Store, manifest: Manifest, identifiers: Identifiers, advance: Ad
             _sample(sample, shard.path, found)
             if reader is not None:
                 _pictures(sample, shard.path, kinds, reader, found)
-    counts = dict(sorted(found.counts.items()))
-    return PrivacyReport(manifest.dataset, manifest.version, manifest.samples, counts, tuple(found.kept))
+    counts, unseen = dict(sorted(found.counts.items())), dict(sorted(found.unseen.items()))
+    return PrivacyReport(manifest.dataset, manifest.version, manifest.samples, counts, tuple(found.kept), unseen)
 
 
 @dataclass(slots=True)
@@ -102,6 +107,7 @@ class _Findings:
     """Keys that give somebody away."""
     counts: Counter[str] = field(default_factory=Counter)
     kept: list[Finding] = field(default_factory=list)
+    unseen: Counter[str] = field(default_factory=Counter)
 
     def words(self, text: str) -> list[Hit]:
         return [*self.identifiers.found(text), *shapes(text)]
@@ -155,7 +161,11 @@ def _pictures(
     sample: StoredSample, shard: str, kinds: Mapping[str, Kind], reader: TextReader, found: _Findings
 ) -> None:
     for part in sample.parts:
-        if kinds.get(part.name) in KINDS and part.format in DECODERS:
+        if kinds.get(part.name) not in KINDS:
+            continue
+        if part.format not in DECODERS:
+            found.unseen[part.format] += 1
+        else:
             for words in _seen(part, kinds[part.name], reader):
                 hits = found.words(words.text) or [Hit(words.rule, words.text)]
                 found.add(f"{part.name}.{part.format}, {words.place}", hits, shard, sample.key)

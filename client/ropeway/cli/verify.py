@@ -114,6 +114,8 @@ def _private(
             stdout.print(f"{report.dataset}@{report.version}: {report.samples:,} samples: {verdict}")
             for rule, count in report.counts.items():
                 stdout.print(f"  {count:,} {rule}")
+            for form, count in report.unseen.items():
+                stdout.print(f"  {count:,} {form} not looked at: nothing here decodes them")
             for finding in report.findings[:SHOWN]:
                 stdout.print(f"  {finding}", markup=False, soft_wrap=True)
     return not any(report.counts for report in reports)
