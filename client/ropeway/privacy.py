@@ -5,7 +5,7 @@ samples one by one, so memory is that of a sample and of the index.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -15,7 +15,7 @@ from ropeway import manifest as manifests
 from ropeway.decode import DECODERS
 from ropeway.indexed import load_index
 from ropeway.keys import unescape_key
-from ropeway.manifest import Kind, Manifest
+from ropeway.manifest import Manifest
 from ropeway.privacy_pixels import KINDS, RULE, TextReader
 from ropeway.privacy_rules import NAME, Hit, Identifiers, masked, shapes
 from ropeway.privacy_texts import texts
@@ -84,7 +84,7 @@ def lint(store: Store, manifest: Manifest, identifiers: Identifiers, advance: Ad
         FormatError: a shard or the index is damaged.
         UsageError: a library that reads one of its formats is not installed.
     """
-    kinds = {part.name: part.kind for part in manifest.parts}
+    pictured = frozenset(part.name for part in manifest.parts if part.kind in KINDS)
     rows = load_index(store, manifest)
     found = _Findings(manifest.dataset, identifiers)
     found.planted("manifest", manifests.dumps(manifest).decode())
@@ -94,7 +94,7 @@ def lint(store: Store, manifest: Manifest, identifiers: Identifiers, advance: Ad
         for sample in stored_samples(store, manifest, shard, advance):
             _sample(sample, shard.path, found)
             if reader is not None:
-                _pictures(sample, shard.path, kinds, reader, found)
+                _pictures(sample, shard.path, pictured, reader, found)
     counts, unseen = dict(sorted(found.counts.items())), dict(sorted(found.unseen.items()))
     return PrivacyReport(manifest.dataset, manifest.version, manifest.samples, counts, tuple(found.kept), unseen)
 
@@ -157,24 +157,22 @@ def _sample(sample: StoredSample, shard: str, found: _Findings) -> None:
             found.add(f"{part.name}.{part.format}, {words.place}", _hits(words, found), shard, sample.key)
 
 
-def _pictures(
-    sample: StoredSample, shard: str, kinds: Mapping[str, Kind], reader: TextReader, found: _Findings
-) -> None:
+def _pictures(sample: StoredSample, shard: str, pictured: Set[str], reader: TextReader, found: _Findings) -> None:
     for part in sample.parts:
-        if kinds.get(part.name) not in KINDS:
+        if part.name not in pictured:
             continue
         if part.format not in DECODERS:
             found.unseen[part.format] += 1
         else:
-            for words in _seen(part, kinds[part.name], reader):
+            for words in _seen(part, reader):
                 hits = found.words(words.text) or [Hit(words.rule, words.text)]
                 found.add(f"{part.name}.{part.format}, {words.place}", hits, shard, sample.key)
 
 
-def _seen(part: StoredPart, kind: Kind, reader: TextReader) -> list[Words]:
+def _seen(part: StoredPart, reader: TextReader) -> list[Words]:
     """The text in a part's picture; that it cannot be looked at is a finding, too."""
     try:
-        return [words._replace(rule=RULE) for words in reader.words(DECODERS[part.format].decode(part.content), kind)]
+        return [words._replace(rule=RULE) for words in reader.words(DECODERS[part.format].decode(part.content))]
     except (ValueError, OSError):
         return [Words("content", part.format, "not readable")]
 

@@ -14,7 +14,7 @@ from ropeway.decoders.libraries import damage, require
 from ropeway.privacy_words import Words
 from ropeway.samples import Array
 
-KINDS = frozenset({"image", "video", "volume"})
+KINDS = frozenset({"image", "dicom", "video", "volume"})
 """Kinds of parts that are looked at."""
 RULE = "text in the picture"
 
@@ -39,17 +39,16 @@ class TextReader:
         rapidocr = require("rapidocr", "ocr")
         self._engine = rapidocr.RapidOCR(params={"Global.log_level": "error", "Global.use_cls": False})
 
-    def words(self, values: Array, kind: str) -> Iterator[Words]:
+    def words(self, values: Array) -> Iterator[Words]:
         """The text of a decoded part, of which each place is told once; markers of side and view are left out.
 
         Args:
-            values: one picture, (height, width) or (height, width, colours ≤ 4), or several of them on a first axis.
-            kind: the part's kind, of `KINDS`.
+            values: one picture, (height, width) or (height, width, colours ≤ 4), or several of them on axes before.
 
         Raises:
             ValueError: it is no picture.
         """
-        for place, picture in pictures(values, kind):
+        for place, picture in pictures(values):
             with damage():
                 found = self._engine(picture, use_cls=False)
             for text, score in zip(found.txts or (), found.scores or (), strict=True):
@@ -57,7 +56,7 @@ class TextReader:
                     yield Words(place, text)
 
 
-def pictures(values: Array, kind: str) -> Iterator[tuple[str, Array]]:
+def pictures(values: Array) -> Iterator[tuple[str, Array]]:
     """What is looked at of a part: (where it is, uint8 (height, width, 3)).
 
     Of several frames or slices: the first, the middle and the last, and the brightest value of each pixel over all of
@@ -68,10 +67,11 @@ def pictures(values: Array, kind: str) -> Iterator[tuple[str, Array]]:
     """
     if values.dtype.kind not in "uifb" or not 2 <= values.ndim <= 4 or 0 in values.shape:
         raise ValueError(f"an array {values.shape} of {values.dtype} is no picture")
-    coloured = values.ndim == 4 or (values.ndim == 3 and kind == "image" and values.shape[-1] <= 4)
+    coloured = values.ndim > 2 and values.shape[-1] <= 4
     if values.ndim == 2 + coloured:
         yield "the picture", _shown(values, coloured)
         return
+    values = values.reshape(-1, *values.shape[-2 - coloured :])
     last = len(values) - 1
     for number in sorted({round(last * step / (_FRAMES - 1)) for step in range(_FRAMES)}):
         yield f"frame {number}", _shown(values[number], coloured)

@@ -73,8 +73,7 @@ def look(pixels: Array, burned_in: BurnedIn) -> None:
     """
     if burned_in != "read":
         return
-    one = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[-1] == 3)
-    words = [masked(words.text) for words in _reader().words(pixels, "image" if one else "video")]
+    words = [masked(words.text) for words in _reader().words(pixels)]
     if words:
         shown = ", ".join(words[:3]) + (f" and {len(words) - 3} more" if len(words) > 3 else "")
         raise SampleError(f"text stands in the pixels: {shown}", reason="burned-in text")
