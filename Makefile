@@ -22,7 +22,7 @@ test: $(READY)  ## set up, then run all tests
 	test -z "$$lacking" || { test "$$(id -u)" = 0 && apt-get update -qq \
 		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$lacking; } \
 		|| echo "without $$lacking some tests will skip" >&2
-	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadgroup $(ARGS)
 
 soak: $(READY)  ## 200 random schedules of kills and resizes, held against uninterrupted runs (minutes)
 	$(BIN)/python tests/soak.py $(ARGS)

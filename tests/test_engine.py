@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from indexed import SIZE, VERSION, publish, row
+from ropeway import counting
 from ropeway import manifest as m
 from ropeway.catalog import StoreCatalog, connect
 from ropeway.definition import Selected
 from ropeway.errors import FormatError, NotFound, QueryError, UsageError
 from ropeway.index import Row
+from ropeway.indexed import Indexed
 from ropeway.selection import merge_parts
 from ropeway.stores import Store, open_store
 from ropeway.tar import Span
@@ -254,6 +256,27 @@ class TestStats:
     def test_by_nothing(self, catalog: StoreCatalog) -> None:
         assert catalog.stats([], datasets=["one"]) == [{"samples": 40, "bytes": 40 * SIZE, "subjects": 10}]
         assert catalog.stats([], where="age > 1000") == []
+
+    def test_answers_about_all_samples_are_kept_and_those_about_some_are_not(
+        self, catalog: StoreCatalog, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[tuple[str, ...]] = []
+        count = counting.count
+
+        def noted(indexed: Indexed, rows: Any, by: Sequence[str], *more: Any) -> Any:
+            asked.append(tuple(by))
+            return count(indexed, rows, by, *more)
+
+        monkeypatch.setattr(counting, "count", noted)
+        for _ in range(2):
+            assert catalog.stats(["Site"], datasets=["one"]) == catalog.stats(["Site"], datasets=["one"])
+            catalog.stats(["Site"], datasets=["one"], where="age < 20")
+        assert asked == [("Site",)] * 3
+        for length in range(1, 80):
+            catalog.stats(["split"] * length, datasets=["two"])
+        before = len(asked)
+        catalog.stats(["split"], datasets=["two"])
+        assert len(asked) == before + 1  # the oldest of many was let go
 
     def test_by_columns_of_rows_and_datasets(self, catalog: StoreCatalog) -> None:
         by = ["domain", "split", "Site"]

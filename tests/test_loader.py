@@ -153,8 +153,7 @@ def test_arguments_that_do_not_fit_say_what_would(view: View) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
-@pytest.mark.parametrize("workers", [0, 1, 3])
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize(("workers", "start"), [(0, "fork"), (1, "fork"), (3, "fork"), (2, "spawn")])
 def test_worker_processes_give_the_loaders_batches(tmp_path: Path, workers: int, start: str) -> None:
     packed.publish(open_store(tmp_path), samples=N)
     view = ropeway.connect(str(tmp_path)).query()
@@ -176,8 +175,7 @@ def test_dataset_resumes_with_other_workers(view: View) -> None:
     assert head + keys(list(DataLoader(rest, batch_size=None))) == whole
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize(("workers", "start"), [(1, "fork"), (2, "fork"), (2, "spawn")])
 def test_dataset_state_with_workers_counts_only_what_was_looked_into(tmp_path: Path, workers: int, start: str) -> None:
     packed.publish(open_store(tmp_path), samples=N)
     view = ropeway.connect(str(tmp_path)).query()

@@ -22,6 +22,9 @@ Group: TypeAlias = tuple[Scalar | None, ...]
 MOST = 100_000
 """Combinations that an answer may have."""
 
+_KEPT, _SMALL = 64, 1 << 10
+"""Answers that are kept of a dataset version, and combinations that each may have."""
+
 _BITS = 1 << 26
 """Pairs of group and subject, up to which a byte for each is quicker than sorting them."""
 
@@ -96,6 +99,19 @@ def count(
         group: Count(int(n), int(size), int(persons), sums)
         for group, n, size, persons, sums in zip(groups, samples, content, subjects, drawn, strict=True)
     }
+
+
+def whole(indexed: Indexed, by: Sequence[str], task: Task | None) -> dict[Group, Count]:
+    """What `count` says of all samples. A version never changes, so the latest answers are kept, but for large ones."""
+    asked, kept = (tuple(name.lower() for name in by), task), indexed.counted
+    found: dict[Group, Count] | None = kept.get(asked)
+    if found is None:
+        found = count(indexed, None, by, task)
+        if len(found) <= _SMALL:
+            kept[asked] = found
+        for oldest in list(kept)[: max(0, len(kept) - _KEPT)]:
+            kept.pop(oldest, None)
+    return found
 
 
 def _sums(

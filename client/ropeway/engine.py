@@ -77,7 +77,10 @@ class Engine:
                 raise QueryError(f"unknown column {name!r} in by; there is: {', '.join(sorted(known))}")
 
         def counted(chosen: tuple[Indexed, Rows | None]) -> dict[counting.Group, counting.Count]:
-            return counting.count(*chosen, by, plan.task, draw)
+            indexed, rows = chosen
+            if rows is None and draw is None:
+                return counting.whole(indexed, by, plan.task)
+            return counting.count(indexed, rows, by, plan.task, draw)
 
         totals: dict[counting.Group, list[int]] = {}
         indexes = [condition.indexed for condition in plan.conditions]

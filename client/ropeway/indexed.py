@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +44,8 @@ class Indexed:
     rows: pa.Table
     _codes: dict[str, Codes] = field(default_factory=dict, compare=False)
     _labels: dict[str, Array] = field(default_factory=dict, compare=False)
+    counted: dict[Any, Any] = field(default_factory=dict, compare=False)
+    """What `counting.whole` keeps."""
 
     @cached_property
     def refs(self) -> tuple[ShardRef, ...]:
