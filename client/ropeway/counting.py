@@ -202,8 +202,8 @@ def _subjects(people: npt.NDArray[np.int32], number: Ints, groups: int) -> Ints:
         return np.bincount(np.unique(pairs) // several, minlength=groups)
     met = np.zeros(groups * several, np.bool_)
     met[pairs] = True
-    found: Ints = met.reshape(groups, several).sum(axis=1)
-    return found
+    rows = met.reshape(groups, several)  # each counted alone: `sum` over an axis widens every byte first
+    return np.fromiter((np.count_nonzero(row) for row in rows), np.int64, groups)
 
 
 def _named(found: Ints, columns: Sequence[Codes]) -> list[Group]:
