@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from benchmarks import report, results
+from benchmarks.chart import DASHES
 from benchmarks.quality import shuffle_quality
 from benchmarks.results import Ceiling, Measured, Reads, Results, Resume, Waiting
-from benchmarks.targets import judge
+from benchmarks.targets import CEILING_TITLES, judge
 from benchmarks.workloads import WORKLOADS
 
 TESTS = Path(__file__).parent
@@ -142,6 +143,12 @@ def test_the_report_has_every_figure_and_every_reason() -> None:
     told = report.text(MADE_UP)
     for said in ("not installed", "it has no state", "0.990", "2.00", "1.20 × the matching bytes"):
         assert said in told
+
+
+def test_every_ceiling_can_be_drawn_and_has_a_title() -> None:
+    from benchmarks.ceilings import CEILINGS  # which imports what it measures
+
+    assert set(DASHES) == set(CEILINGS) == set(CEILING_TITLES)
 
 
 def test_results_survive_their_file(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def _panel(axis: Any, where: tuple[str, str], measured: list[Measured], results:
     for limit in shown:
         label = f"{CEILING_TITLES[limit.name]}: {limit.samples_per_second:,.0f}/s"
         axis.axvline(
-            limit.samples_per_second, color=_LIMIT, linestyle=_DASHES[limit.name], linewidth=1.2, zorder=0, label=label
+            limit.samples_per_second, color=_LIMIT, linestyle=DASHES[limit.name], linewidth=1.2, zorder=0, label=label
         )
     if shown:
         axis.legend(loc="lower right", fontsize=7.5, facecolor="white", edgecolor="none", framealpha=0.9)
@@ -65,7 +65,11 @@ def _panel(axis: Any, where: tuple[str, str], measured: list[Measured], results:
 
 
 _WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-_DASHES = {"memcpy": ":", "readv": "--", "readv_batches": "-.", "decode": "--", "gets": "--", "gets_whole": ":"}
+DASHES = {
+    "memcpy": ":", "readv": "--", "readv_batches": "-.", "decode": "--", "gets": "--", "gets_kept": "-.",
+    "gets_whole": ":",
+}  # fmt: skip
+"""How each ceiling is drawn."""
 
 
 def _colour(one: Measured) -> str:
