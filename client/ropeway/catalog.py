@@ -4,7 +4,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -13,11 +12,11 @@ from weakref import WeakValueDictionary
 from ropeway import manifest as manifests
 from ropeway.counting import Draw
 from ropeway.definition import Definition
+from ropeway.described import DatasetInfo, SampleInfo, TaskInfo, describe, list_tasks
 from ropeway.engine import Engine
 from ropeway.errors import FormatError, NotFound, UsageError
-from ropeway.index import Value
 from ropeway.keys import check_dataset, is_dataset
-from ropeway.manifest import Access, Manifest, Task
+from ropeway.manifest import Manifest
 from ropeway.query import Query, Scalar
 from ropeway.saved import SavedView, StoreViews
 from ropeway.selection import Selection
@@ -30,56 +29,6 @@ if TYPE_CHECKING:
     from ropeway.cache import DiskCache
 
 Stats = list[dict[str, Scalar | None]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetInfo:
-    """One line about a dataset's current version."""
-
-    id: str
-    version: str
-    title: str
-    domain: str
-    modalities: tuple[str, ...]
-    licence: str
-    access: Access
-    unit: str
-    samples: int
-    subjects: int
-    bytes: int
-    shards: int
-    splits: Mapping[str, int]
-    parts: tuple[str, ...]
-    tasks: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskInfo:
-    """A task and the datasets that have it."""
-
-    task: Task
-    datasets: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SampleInfo:
-    """What the index says of one sample.
-
-    Attributes:
-        shard: path of its shard, as the manifest names it.
-        span: its whole span in the shard, in bytes.
-        parts: the span of each part's content.
-        labels: per task, the class name, the list of class names, the number, or None where it is unlabelled.
-    """
-
-    key: str
-    split: str
-    subject: str | None
-    shard: str
-    span: Span
-    parts: Mapping[str, Span]
-    labels: Mapping[str, str | float | list[str] | None]
-    meta: Mapping[str, Value]
 
 
 class Catalog(Protocol):
@@ -366,38 +315,6 @@ def connect(url: str, token: str | None = None, *, proxied: bool = False, cache:
 def is_service(url: str) -> bool:
     """Whether a URL is that of an index service, and not of a store."""
     return url.startswith(("http://", "https://"))
-
-
-def describe(manifest: Manifest) -> DatasetInfo:
-    """One line about a manifest."""
-    card = manifest.card
-    return DatasetInfo(
-        id=manifest.dataset,
-        version=manifest.version,
-        title=card.title,
-        domain=card.domain,
-        modalities=card.modalities,
-        licence=card.licence,
-        access=card.access,
-        unit=card.unit,
-        samples=manifest.samples,
-        subjects=sum(split.subjects for split in manifest.splits),
-        bytes=manifest.bytes,
-        shards=len(manifest.shards),
-        splits={split.name: split.samples for split in manifest.splits},
-        parts=tuple(part.name for part in manifest.parts),
-        tasks=tuple(task.id for task in manifest.tasks),
-    )
-
-
-def list_tasks(current: Sequence[Manifest]) -> list[TaskInfo]:
-    """Every task of these datasets, by id."""
-    tasks, holding = dict[str, Task](), dict[str, list[str]]()
-    for manifest in current:
-        for task in manifest.tasks:
-            tasks.setdefault(task.id, task)
-            holding.setdefault(task.id, []).append(manifest.dataset)
-    return [TaskInfo(task=tasks[name], datasets=tuple(holding[name])) for name in sorted(tasks)]
 
 
 def as_tuple(names: Sequence[str] | None) -> tuple[str, ...] | None:

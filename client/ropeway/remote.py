@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from ropeway.cache import DiskCache
-from ropeway.catalog import DatasetInfo, SampleInfo, Stats, TaskInfo, as_tuple
+from ropeway.catalog import Stats, as_tuple
 from ropeway.definition import Definition
+from ropeway.described import DatasetInfo, SampleInfo, TaskInfo
 from ropeway.errors import NotFound, QueryError, UsageError
 from ropeway.keys import is_dataset
 from ropeway.licences import Licence

@@ -6,8 +6,9 @@ from datetime import datetime
 from functools import cached_property
 
 from ropeway import licences
-from ropeway.catalog import DatasetInfo, SampleInfo, Stats, TaskInfo, describe, list_tasks
+from ropeway.catalog import Stats
 from ropeway.definition import Definition, of_query, selections
+from ropeway.described import DatasetInfo, SampleInfo, TaskInfo, describe, list_tasks
 from ropeway.errors import Conflict, NotFound, QueryError
 from ropeway.keys import is_dataset
 from ropeway.licences import Licence

@@ -22,8 +22,9 @@ from hashlib import blake2b
 import numpy as np
 import numpy.typing as npt
 
-from ropeway.catalog import DatasetInfo, Stats, StoreCatalog, describe
+from ropeway.catalog import Stats, StoreCatalog
 from ropeway.counting import Draw, Drawn
+from ropeway.described import DatasetInfo, describe
 from ropeway.indexed import Indexed
 from ropeway.manifest import Manifest
 from ropeway.query import Query, Scalar

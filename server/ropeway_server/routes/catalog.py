@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from ropeway.catalog import DatasetInfo, TaskInfo
+from ropeway.described import DatasetInfo, TaskInfo
 from ropeway.manifest import Manifest
 from ropeway.query import Query as Asked
 from ropeway.query import Scalar

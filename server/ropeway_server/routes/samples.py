@@ -5,7 +5,7 @@ import mimetypes
 from fastapi import APIRouter, Request, Response
 
 from ropeway import tar
-from ropeway.catalog import SampleInfo
+from ropeway.described import SampleInfo
 from ropeway.errors import NotFound
 from ropeway.manifest import Manifest, object_path
 from ropeway.samples import ShardRef
