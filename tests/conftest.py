@@ -4,6 +4,7 @@ import itertools
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -11,6 +12,9 @@ from hypothesis import HealthCheck, settings
 
 import postgres
 from ropeway_shardgen.demo.seaweedfs import S3Server, running
+
+if TYPE_CHECKING:
+    from ropeway_server.database import Database
 
 settings.register_profile(
     "ropeway",
@@ -68,6 +72,16 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         return
     with postgres.fresh(request.getfixturevalue("postgres_server")) as url:
         yield url
+
+
+@pytest.fixture
+def state(database_url: str) -> Iterator["Database"]:
+    """The service's state in a new database of each kind."""
+    from ropeway_server.database import Database  # most tests need no SQLAlchemy
+
+    database = Database(database_url)
+    yield database
+    database.close()
 
 
 @pytest.fixture(autouse=True)

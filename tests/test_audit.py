@@ -2,7 +2,6 @@
 
 import json
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -30,13 +29,6 @@ from ropeway_server.tokens import Tokens
 from serving import serving
 
 http = urllib3.PoolManager()
-
-
-@pytest.fixture
-def state(database_url: str) -> Iterator[Database]:
-    database = Database(database_url)
-    yield database
-    database.close()
 
 
 @pytest.fixture

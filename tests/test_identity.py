@@ -1,7 +1,6 @@
 """Tokens, groups and grants: what holds, what holds no more, and what is told of it."""
 
 import logging
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,13 +27,6 @@ from serving import serving
 def store(tmp_path: Path) -> str:
     guarded.build_all(open_store(tmp_path / "store"))
     return str(tmp_path / "store")
-
-
-@pytest.fixture
-def state(database_url: str) -> Iterator[Database]:
-    database = Database(database_url)
-    yield database
-    database.close()
 
 
 @pytest.fixture

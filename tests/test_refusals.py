@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic, sleep
@@ -30,13 +30,6 @@ from serving import serving
 def store(tmp_path: Path) -> str:
     guarded.build_all(open_store(tmp_path / "store"))
     return str(tmp_path / "store")
-
-
-@pytest.fixture
-def state(database_url: str) -> Iterator[Database]:
-    database = Database(database_url)
-    yield database
-    database.close()
 
 
 def refused(database_url: str, **asked: Any) -> list[Event]:

@@ -1,6 +1,5 @@
 """URLs of a view's shards that the service answers itself: for whom they are good, for what, and how long."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, sleep, time
@@ -32,13 +31,6 @@ from serving import serving
 def store(tmp_path: Path) -> str:
     guarded.build_all(open_store(tmp_path / "store"))
     return str(tmp_path / "store")
-
-
-@pytest.fixture
-def state(database_url: str) -> Iterator[Database]:
-    database = Database(database_url)
-    yield database
-    database.close()
 
 
 @pytest.fixture
