@@ -26,6 +26,18 @@ def rows(name: str, path: Path, /, **options: Any) -> list[Fields]:
     return [dict(row.fields) for row in found.rows(path, told)]
 
 
+def read_all(name: str, path: Path, /, **options: Any) -> None:
+    """Read every sample of a file."""
+    for row in rows(name, path, **options):
+        read(name, path, row, **options)
+
+
+def beside(name: str, path: Path, /, **options: Any) -> list[str]:
+    """The names of the files that the adapter reads along with a file."""
+    found, told = configured(name, options)
+    return sorted(other.name for other in found.companions(path, told))
+
+
 def values(payload: Payload) -> Array:
     """The array of a payload, which says the truth about it."""
     array: Array = np.load(io.BytesIO(payload.content), allow_pickle=False)

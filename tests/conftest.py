@@ -2,7 +2,7 @@
 
 import itertools
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import postgres
+from ropeway.stores import open_store
+from ropeway_shardgen.adapters.opened import close_all
 from ropeway_shardgen.demo.seaweedfs import S3Server, running
 
 if TYPE_CHECKING:
@@ -82,6 +84,40 @@ def state(database_url: str) -> Iterator["Database"]:
     database = Database(database_url)
     yield database
     database.close()
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> str:
+    """The URL of a new SQLite database."""
+    return f"sqlite:///{tmp_path / 'identity.db'}"
+
+
+@pytest.fixture
+def guarded_store(tmp_path: Path) -> str:
+    """A store with a dataset of each licence tier; see `guarded`."""
+    import guarded  # brings the service along
+
+    guarded.build_all(open_store(tmp_path / "store"))
+    return str(tmp_path / "store")
+
+
+@pytest.fixture
+def raw_folder(tmp_path: Path) -> Callable[[str], Path]:
+    """Writes the raw folder of a recipe; see `raw_trees`."""
+    from raw_trees import raw_trees  # brings every library of raw formats along
+
+    def write(recipe: str) -> Path:
+        raw_trees()[recipe](tmp_path)
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture(autouse=True)
+def no_raw_file_left_open() -> Iterator[None]:
+    """Adapters keep the files that they read last open for the next sample."""
+    yield
+    close_all()
 
 
 @pytest.fixture(autouse=True)

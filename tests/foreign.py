@@ -11,6 +11,7 @@ import numpy as np
 import webdataset
 from PIL import Image
 
+from ropeway.manifest import SplitName
 from ropeway.samples import Array
 
 
@@ -41,6 +42,18 @@ def write_shard(path: Path, numbers: Iterable[int], *, key: str = "{:05d}") -> P
             writer.write({"__key__": key.format(number), "jpg": jpeg(number % 200), "cls": number % 3,
                           "ecg.npy": ecg(number), "json": told})  # fmt: skip
     return path
+
+
+def write_shards(folder: Path, count: int) -> Path:
+    """A folder of so many shards of ten samples: `x-000.tar`, `x-001.tar`, …"""
+    for number in range(count):
+        write_shard(folder / f"x-{number:03d}.tar", range(10 * number, 10 * number + 10))
+    return folder
+
+
+def train(pattern: str) -> dict[SplitName, list[str]]:
+    """What to adopt: shards of this pattern, as training data."""
+    return {"train": [pattern]}
 
 
 def write_members(path: Path, members: Sequence[tuple[str, bytes]], form: int = tarfile.PAX_FORMAT) -> Path:

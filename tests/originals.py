@@ -9,6 +9,27 @@ from ropeway_shardgen.adapters import Payload
 from ropeway_shardgen.recipe import configured
 
 KEY = bytes(range(32))
+_RECIPE = """
+id = "kept"
+[card]
+title = "Kept"
+domain = "EEG"
+modalities = ["signal"]
+licence = "CC0-1.0"
+access = "open"
+unit = "recording"
+[raw]
+get = "made by a test"
+folder = "files"
+[split]
+rule = "subject-hash"
+fractions = { train = 1.0 }
+"""
+
+
+def described(key: str, source_and_parts: str) -> str:
+    """The text of a recipe `kept` of one split, whose samples have such keys."""
+    return f"key = '{key}'\n{_RECIPE}{source_and_parts}"
 
 
 def original(name: str, path: Path, /, *parts: dict[str, Any]) -> Payload:

@@ -1,11 +1,13 @@
 """Small raw folders and recipes for tests of packing. The files are made byte by byte, so that they are the same on
 every machine."""
 
+import hashlib
 import struct
 import zlib
 from functools import cache
 from pathlib import Path
 
+from ropeway.stores import Store
 from ropeway_shardgen import raw_samples
 from ropeway_shardgen.recipe import Recipe, loads
 
@@ -108,6 +110,11 @@ def write_raw(folder: Path, samples: int = 60, side: int = 24) -> Path:
     for number in range(samples):
         (folder / "images" / f"{number:04d}.png").write_bytes(png(number, side))
     return folder
+
+
+def stored_digests(store: Store) -> dict[str, str]:
+    """The sha256 of every object in a store, by path."""
+    return {stat.path: hashlib.sha256(store.read(stat.path)).hexdigest() for stat in store.objects()}
 
 
 @cache

@@ -22,7 +22,7 @@ from ropeway.catalog import StoreCatalog
 from ropeway.definition import Definition
 from ropeway.stores import open_store
 from ropeway.view import View
-from ropeway_server import routes
+from ropeway_server import asking, routes
 from ropeway_server.database import Database
 from ropeway_server.grants import Grants, NewGrant
 from ropeway_server.groups import Groups
@@ -327,8 +327,7 @@ def test_every_route_knows_who_asks() -> None:
 
 
 def _asks(dependant: Any) -> bool:
-    named = getattr(dependant.call, "__name__", "")
-    return named in ("_reader", "_shard_reader") or any(_asks(inner) for inner in dependant.dependencies)
+    return isinstance(dependant.call, asking.Bearer) or any(_asks(inner) for inner in dependant.dependencies)
 
 
 def test_a_service_without_anonymous_wants_a_token_for_everything(world: World, tmp_path: Path) -> None:

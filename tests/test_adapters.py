@@ -6,7 +6,6 @@ import json
 import math
 import struct
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pydicom.data
@@ -18,17 +17,10 @@ from ropeway.decoders.libraries import require
 from ropeway.errors import UsageError
 from ropeway_shardgen.adapters import adapter, adapters
 from ropeway_shardgen.adapters.adapter import array_payload, npy
-from ropeway_shardgen.adapters.opened import close_all
 from ropeway_shardgen.problems import SampleError
 from shardgen_raw import png, real_root
 
 DICOM = Path(pydicom.data.__file__).parent / "test_files"
-
-
-@pytest.fixture(autouse=True)
-def _nothing_stays_open() -> Any:
-    yield
-    close_all()
 
 
 # npy

@@ -3,7 +3,7 @@
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from ropeway.errors import RopewayError, SourceError, UsageError
 from ropeway.stores import open_store
 from ropeway_shardgen.adapters import adapter
 from ropeway_shardgen.adapters.columns import ColumnsOptions
-from ropeway_shardgen.adapters.opened import close_all
 from ropeway_shardgen.formats.arrow_file import ArrowFile
 from ropeway_shardgen.formats.columns import Columns
 from ropeway_shardgen.formats.litdata_file import LitdataFile
@@ -67,12 +66,6 @@ from = "label"
 classes = ["a", "b", "c"]
 map = { "0" = "a", "1" = "b", "2" = "c" }
 """
-
-
-@pytest.fixture(autouse=True)
-def all_closed() -> Iterator[None]:
-    yield
-    close_all()
 
 
 def shade(content: Any) -> int:

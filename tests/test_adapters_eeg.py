@@ -1,6 +1,5 @@
 """Adapters of EEG recordings: values compared with what was written, and bad files refused."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,7 @@ import scipy.io
 
 from adapter_reading import Array, Fields, read, rows, values
 from raw_signals import edf, leads
-from ropeway_shardgen.adapters.opened import close_all
 from ropeway_shardgen.recipe import configured
-
-
-@pytest.fixture(autouse=True)
-def _nothing_stays_open() -> Iterator[None]:
-    yield
-    close_all()
-
 
 # EDF
 

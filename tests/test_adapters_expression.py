@@ -1,52 +1,21 @@
 """Adapters of gene expression: values, vocabularies, and bad files refused."""
 
 import gzip
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from adapter_reading import read, rows
-from raw_trees import raw_trees
+from adapter_reading import beside, read, read_all, rows
 from ropeway import index
 from ropeway.catalog import StoreCatalog
 from ropeway.manifest import object_path
 from ropeway.stores.local import LocalStore
-from ropeway_shardgen.adapters.opened import close_all
 from ropeway_shardgen.pack import pack
-from ropeway_shardgen.recipe import configured, load
+from ropeway_shardgen.recipe import load
 
-TREES = raw_trees()
 Write = Callable[[str], Path]
-
-
-@pytest.fixture(autouse=True)
-def _nothing_stays_open() -> Iterator[None]:
-    yield
-    close_all()
-
-
-@pytest.fixture
-def raw(tmp_path: Path) -> Write:
-    """Writes the raw tree of a recipe."""
-
-    def write(recipe: str) -> Path:
-        TREES[recipe](tmp_path)
-        return tmp_path
-
-    return write
-
-
-def read_all(name: str, path: Path) -> None:
-    """Every sample of a file."""
-    for row in rows(name, path):
-        read(name, path, row)
-
-
-def beside(name: str, path: Path, **options: Any) -> list[str]:
-    found, told = configured(name, options)
-    return sorted(other.name for other in found.companions(path, told))
 
 
 def change(path: Path, old: str, new: str) -> None:
@@ -74,9 +43,9 @@ def index_rows(store: LocalStore, dataset: str) -> dict[str, dict[str, Any]]:
     ids=["geo", "expression-atlas"],
 )  # fmt: skip
 def test_vocabularies_are_packed_once_under_the_digest_that_samples_have(
-    raw: Write, tmp_path: Path, dataset: str, lists: str, part: str, key: str, table: str, words: str
+    raw_folder: Write, tmp_path: Path, dataset: str, lists: str, part: str, key: str, table: str, words: str
 ) -> None:
-    folder, store = raw(dataset), LocalStore(tmp_path / "store")
+    folder, store = raw_folder(dataset), LocalStore(tmp_path / "store")
     for name in (dataset, lists):
         pack(load(name), folder, store)
     sample, row = index_rows(store, dataset)[key], index_rows(store, lists)[table]
@@ -99,15 +68,15 @@ def test_vocabularies_are_packed_once_under_the_digest_that_samples_have(
         ("\tg1\tg2\n", "\tg1\tg1\n", "the first line is not that of an expression table"),
     ],
 )
-def test_bad_expression_tables(raw: Write, old: str, new: str, problem: str) -> None:
-    path = raw("expression-atlas") / "experiments" / "E-MTAB-513" / "E-MTAB-513-tpms.tsv"
+def test_bad_expression_tables(raw_folder: Write, old: str, new: str, problem: str) -> None:
+    path = raw_folder("expression-atlas") / "experiments" / "E-MTAB-513" / "E-MTAB-513-tpms.tsv"
     change(path, old, new)
     with pytest.raises(ValueError, match=problem):
         read_all("expression-atlas", path)
 
 
-def test_a_missing_or_bad_design(raw: Write) -> None:
-    folder = raw("expression-atlas") / "experiments" / "E-MTAB-513"
+def test_a_missing_or_bad_design(raw_folder: Write) -> None:
+    folder = raw_folder("expression-atlas") / "experiments" / "E-MTAB-513"
     path, configuration = folder / "E-MTAB-513-tpms.tsv", folder / "E-MTAB-513-configuration.xml"
     names = ["E-MTAB-513-configuration.xml", "E-MTAB-513.condensed-sdrf.tsv"]
     assert beside("expression-atlas", path) == names
@@ -131,8 +100,8 @@ def test_a_missing_or_bad_design(raw: Write) -> None:
 # soft
 
 
-def test_a_sample_of_a_geo_dataset(raw: Write) -> None:
-    path = next(raw("geo").glob("**/GDS12.soft.gz"))
+def test_a_sample_of_a_geo_dataset(raw_folder: Write) -> None:
+    path = next(raw_folder("geo").glob("**/GDS12.soft.gz"))
     first, second = rows("soft", path)
     assert (first["sample"], first["sample_title"], first["source"]) == ("GSM3", "Kranke Größe", "liver biopsy")
     assert (second["gender"], second["tissue"], second["series"]) == ("pooled", None, "GSE7")
@@ -150,8 +119,8 @@ def test_a_sample_of_a_geo_dataset(raw: Write) -> None:
         ("ID_REF\tIDENTIFIER", "ID_REF\tSYMBOL", "IDENTIFIER"),
     ],
 )
-def test_bad_geo_datasets(raw: Write, old: str, new: str, problem: str) -> None:
-    path = next(raw("geo").glob("**/GDS11.soft.gz"))
+def test_bad_geo_datasets(raw_folder: Write, old: str, new: str, problem: str) -> None:
+    path = next(raw_folder("geo").glob("**/GDS11.soft.gz"))
     text = gzip.decompress(path.read_bytes()).decode()
     assert old in text
     path.write_bytes(gzip.compress(text.replace(old, new).encode()))
@@ -159,8 +128,8 @@ def test_bad_geo_datasets(raw: Write, old: str, new: str, problem: str) -> None:
         read_all("soft", path)
 
 
-def test_a_geo_dataset_cut_in_its_compression(raw: Write) -> None:
-    path = next(raw("geo").glob("**/GDS11.soft.gz"))
+def test_a_geo_dataset_cut_in_its_compression(raw_folder: Write) -> None:
+    path = next(raw_folder("geo").glob("**/GDS11.soft.gz"))
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises((ValueError, EOFError)):
         read("soft", path, {"sample": "GSM1"})

@@ -4,7 +4,7 @@ import gzip
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,45 +14,14 @@ import scipy.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapter_reading import read, rows
-from raw_trees import raw_trees
+from adapter_reading import beside, read, read_all, rows
 from ropeway.decoders.arrays import decode_npz
 from ropeway_shardgen.adapters import Payload, ogb_graph
 from ropeway_shardgen.adapters.opened import close_all
 from ropeway_shardgen.adapters.roi_series import pearson
 from ropeway_shardgen.formats.graph import graph_payload, npz
-from ropeway_shardgen.recipe import configured
 
-TREES = raw_trees()
 Write = Callable[[str], Path]
-
-
-@pytest.fixture(autouse=True)
-def _nothing_stays_open() -> Iterator[None]:
-    yield
-    close_all()
-
-
-@pytest.fixture
-def raw(tmp_path: Path) -> Write:
-    """Writes the raw tree of a recipe."""
-
-    def write(recipe: str) -> Path:
-        TREES[recipe](tmp_path)
-        return tmp_path
-
-    return write
-
-
-def read_all(name: str, path: Path, **options: Any) -> None:
-    """Every sample of a file."""
-    for row in rows(name, path, **options):
-        read(name, path, row, **options)
-
-
-def beside(name: str, path: Path, **options: Any) -> list[str]:
-    found, told = configured(name, options)
-    return sorted(other.name for other in found.companions(path, told))
 
 
 def array(payload: Payload) -> np.ndarray[Any, Any]:
@@ -104,8 +73,8 @@ def test_graphs_that_contradict_themselves() -> None:
 # tu-graph
 
 
-def test_tu_graphs(raw: Write) -> None:
-    edges = raw("proteins") / "PROTEINS" / "PROTEINS_A.txt"
+def test_tu_graphs(raw_folder: Write) -> None:
+    edges = raw_folder("proteins") / "PROTEINS" / "PROTEINS_A.txt"
     found = rows("tu-graph", edges)
     assert found[3] == {"graph": 4, "nodes": 4, "edges": 6, "label": "1"}
     assert beside("tu-graph", edges) == [
@@ -146,8 +115,8 @@ def test_tu_edge_labels_and_no_edges_at_all(tmp_path: Path) -> None:
         ("node_attributes", "10.0\n", "ten\n", "could not convert string 'ten'"),
     ],
 )
-def test_bad_tu_collections(raw: Write, file: str, old: str, new: str, problem: str) -> None:
-    folder = raw("proteins") / "PROTEINS"
+def test_bad_tu_collections(raw_folder: Write, file: str, old: str, new: str, problem: str) -> None:
+    folder = raw_folder("proteins") / "PROTEINS"
     path = folder / f"PROTEINS_{file}.txt"
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(ValueError, match=problem):
@@ -164,8 +133,8 @@ def test_other_files_are_no_collection(tmp_path: Path) -> None:
 # node-link
 
 
-def test_node_link_graphs_hold_the_links_of_their_nodes(raw: Write) -> None:
-    path = raw("ppi") / "train_graph.json"
+def test_node_link_graphs_hold_the_links_of_their_nodes(raw_folder: Write) -> None:
+    path = raw_folder("ppi") / "train_graph.json"
     links = [(link["source"], link["target"]) for link in json.loads(path.read_text())["links"]]
     graph_id = np.load(path.with_name("train_graph_id.npy"))
     for row in rows("node-link", path):
@@ -187,15 +156,15 @@ def test_node_link_graphs_hold_the_links_of_their_nodes(raw: Write) -> None:
         ('"nodes": [', '"nodes": ', "JSON is malformed|Expected"),
     ],
 )
-def test_bad_node_link_graphs(raw: Write, old: str, new: str, problem: str) -> None:
-    path = raw("ppi") / "train_graph.json"
+def test_bad_node_link_graphs(raw_folder: Write, old: str, new: str, problem: str) -> None:
+    path = raw_folder("ppi") / "train_graph.json"
     change(path, old, new)
     with pytest.raises(ValueError, match=problem):
         read("node-link", path, {"graph": 1})
 
 
-def test_arrays_that_do_not_fit_a_node_link_graph(raw: Write) -> None:
-    path = raw("ppi") / "test_graph.json"
+def test_arrays_that_do_not_fit_a_node_link_graph(raw_folder: Write) -> None:
+    path = raw_folder("ppi") / "test_graph.json"
     np.save(path.with_name("test_feats.npy"), np.zeros((2, 50)))
     with pytest.raises(ValueError, match=r"feats are of shape \(2, 50\) where 3 nodes have a graph"):
         read("node-link", path, {"graph": 23})
@@ -290,8 +259,8 @@ def test_bad_stacks(tmp_path: Path) -> None:
             read("connectivity", tmp_path / f"{name}.npy", {"row": 1})
 
 
-def test_cells_of_a_matlab_file(raw: Write) -> None:
-    path = raw("ppmi") / "PPMI.mat"
+def test_cells_of_a_matlab_file(raw_folder: Write) -> None:
+    path = raw_folder("ppmi") / "PPMI.mat"
     assert rows("connectivity", path, variable="X", labels=["label"])[2] == {"row": 3, "label": -1}
     payload = read("connectivity", path, {"row": 3}, variable="X")
     assert (payload.dtype, payload.shape, payload.axes) == ("<f8", (5, 5, 3), ("node", "node", "view"))
@@ -319,10 +288,10 @@ def test_bad_matlab_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("order", [range(5), (4, 0, 3, 1, 2), (2, 2, 0)])
 def test_ogb_graphs_in_any_order_and_from_blocks_of_any_size(
-    raw: Write, monkeypatch: pytest.MonkeyPatch, order: Iterable[int]
+    raw_folder: Write, monkeypatch: pytest.MonkeyPatch, order: Iterable[int]
 ) -> None:
     monkeypatch.setattr(ogb_graph, "_BLOCK", 40)
-    path = raw("ogbg-molhiv") / "raw" / "num-node-list.csv.gz"
+    path = raw_folder("ogbg-molhiv") / "raw" / "num-node-list.csv.gz"
     features = np.loadtxt(path.with_name("node-feat.csv.gz"), delimiter=",", dtype=np.int64)
     first = np.concatenate([[0], np.cumsum(np.loadtxt(path, dtype=np.int64))])
     for number in order:
@@ -341,8 +310,8 @@ def test_ogb_graphs_in_any_order_and_from_blocks_of_any_size(
         ("num-edge-list", "3\n0\n4\n-1\n5\n", "a number below zero"),
     ],
 )
-def test_bad_ogb_tables(raw: Write, table: str, text: str, problem: str) -> None:
-    path = raw("ogbg-molhiv") / "raw" / "num-node-list.csv.gz"
+def test_bad_ogb_tables(raw_folder: Write, table: str, text: str, problem: str) -> None:
+    path = raw_folder("ogbg-molhiv") / "raw" / "num-node-list.csv.gz"
     path.with_name(f"{table}.csv.gz").write_bytes(gzip.compress(text.encode()))
     with pytest.raises(ValueError, match=problem):
         read_all("ogb-graph", path, features="int64")

@@ -1,7 +1,6 @@
 """MATLAB files: values compared with what SciPy or h5py wrote and read, and damaged files refused."""
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,6 @@ from ropeway_shardgen.formats.mat_level5 import Cells, Level5, Structs
 
 SHIPPED = Path(scipy.io.matlab.__file__).parent / "tests/data"
 """Files of several versions of MATLAB, on several machines, that SciPy's wheel has."""
-
-
-@pytest.fixture(autouse=True)
-def _nothing_stays_open() -> Iterator[None]:
-    yield
-    close_all()
 
 
 def new_mat(path: Path, **variables: Array) -> Path:

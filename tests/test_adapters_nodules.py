@@ -1,7 +1,6 @@
 """LNDb and LIDC-IDRI: which slabs hold a nodule, by the readers' tables; and tables that mark single slices."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +14,6 @@ from ropeway_shardgen.recipe import configured
 
 VOXELS = np.zeros((20, 3, 4), np.int16)
 HEADER = "LNDbID,RadID,FindingID,x,y,z,Nodule,Volume,Text\n"
-
-
-@pytest.fixture(autouse=True)
-def _nothing_stays_open() -> Any:
-    yield
-    close_all()
 
 
 def scan(root: Path, *findings: str) -> Path:

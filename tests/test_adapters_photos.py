@@ -5,7 +5,6 @@ import json
 import math
 import struct
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,10 @@ from PIL import Image
 
 from adapter_reading import Fields, read, rows, values
 from ropeway_shardgen.adapters import adapter
-from ropeway_shardgen.adapters.opened import close_all
 from ropeway_shardgen.adapters.regions import RegionsOptions, _starts
 from ropeway_shardgen.recipe import configured
 
 Array = npt.NDArray[Any]
-
-
-@pytest.fixture(autouse=True)
-def _nothing_stays_open() -> Iterator[None]:
-    yield
-    close_all()
 
 
 def noise(*shape: int, dtype: str = "u1") -> Array:

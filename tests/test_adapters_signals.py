@@ -1,6 +1,5 @@
 """Adapters of recordings: stored values compared with the bytes they were written as, and bad files refused."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +9,7 @@ from hypothesis import strategies as st
 
 from adapter_reading import Array, Fields, read, rows, values
 from raw_signals import LEADS, challenge, checksum, header, leads
-from ropeway_shardgen.adapters.opened import close_all
 from ropeway_shardgen.recipe import configured
-
-
-@pytest.fixture(autouse=True)
-def _nothing_stays_open() -> Iterator[None]:
-    yield
-    close_all()
-
 
 # WFDB
 

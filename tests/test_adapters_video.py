@@ -10,16 +10,8 @@ import pytest
 from adapter_reading import read, rows
 from raw_videos import decoded, video
 from ropeway.decoders.video import decode_video
-from ropeway_shardgen.adapters.opened import close_all
 from ropeway_shardgen.problems import SampleError
 from ropeway_shardgen.recipe import configured
-
-
-@pytest.fixture(autouse=True)
-def _nothing_stays_open() -> Any:
-    yield
-    close_all()
-
 
 # whole videos
 

@@ -25,12 +25,6 @@ from ropeway_shardgen.recipe import configured
 VOXELS = np.random.default_rng(0).integers(-1024, 3000, (5, 3, 4), np.int16)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_stays_open() -> Any:
-    yield
-    close_all()
-
-
 def text(payload: Payload, name: str) -> str:
     found = payload.fields[name]
     assert isinstance(found, str)

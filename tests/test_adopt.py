@@ -18,7 +18,6 @@ from ropeway.adopt.rules import CardRules, MetaRules, PartRules, Rules, TaskRule
 from ropeway.catalog import StoreCatalog
 from ropeway.errors import FormatError, NotFound, RecipeError, UsageError
 from ropeway.keys import check_key, unescape_key
-from ropeway.manifest import SplitName
 from ropeway.stored import stored_samples
 from ropeway.stores import open_store
 from ropeway.verify import verify
@@ -38,14 +37,7 @@ LABELS = Rules(
 
 @pytest.fixture
 def shards(tmp_path: Path) -> Path:
-    """Three shards of ten samples, written by the webdataset library."""
-    for number in range(3):
-        foreign.write_shard(tmp_path / f"raw/x-{number:03d}.tar", range(10 * number, 10 * number + 10))
-    return tmp_path / "raw"
-
-
-def train(pattern: str) -> dict[SplitName, list[str]]:
-    return {"train": [pattern]}
+    return foreign.write_shards(tmp_path / "raw", 3)
 
 
 def batches(view: ropeway.View, **wanted: Any) -> dict[str, dict[str, Any]]:
@@ -101,7 +93,7 @@ def test_splits_globs_and_brace_lists(shards: Path, tmp_path: Path) -> None:
 
 
 def test_the_same_again_is_the_same_version_and_reads_nothing(shards: Path, tmp_path: Path) -> None:
-    store, patterns = open_store(tmp_path / "store"), train(f"{shards}/*.tar")
+    store, patterns = open_store(tmp_path / "store"), foreign.train(f"{shards}/*.tar")
     first = adopt(store, "foreign", patterns)
     again = adopt(store, "foreign", patterns)
     assert again.manifest == first.manifest
@@ -114,12 +106,12 @@ def test_the_same_again_is_the_same_version_and_reads_nothing(shards: Path, tmp_
 
 def test_several_processes_find_the_same(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     foreign.write_members(shards / "x-003.tar", [("a.txt", b"1"), ("b.txt", b"2"), ("a.txt", b"3")])
-    alone = adopt(open_store(tmp_path / "one"), "foreign", train(f"{shards}/*.tar"), LABELS, skip_broken=True)
+    alone = adopt(open_store(tmp_path / "one"), "foreign", foreign.train(f"{shards}/*.tar"), LABELS, skip_broken=True)
     monkeypatch.setattr(reading, "PER_PROCESS", 1)
     told = list[int]()
     several = adopt(
-        open_store(tmp_path / "two"), "foreign", train(f"{shards}/*.tar"), LABELS, skip_broken=True, processes=2,
-        advance=told.append,
+        open_store(tmp_path / "two"), "foreign", foreign.train(f"{shards}/*.tar"), LABELS, skip_broken=True,
+        processes=2, advance=told.append,
     )  # fmt: skip
     assert several.manifest == alone.manifest
     assert several.broken == alone.broken != {}
@@ -141,7 +133,7 @@ def test_a_stopped_adoption_goes_on(shards: Path, tmp_path: Path) -> None:
 
 
 def test_kept_scans_are_not_read_again(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, patterns = open_store(tmp_path / "store"), train(f"{shards}/*.tar")
+    store, patterns = open_store(tmp_path / "store"), foreign.train(f"{shards}/*.tar")
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -219,7 +211,7 @@ def test_missing_members_are_missing_parts_and_pictures_may_be_mixed(tmp_path: P
 def test_keys_that_repeat_are_told_apart_by_their_shard(tmp_path: Path) -> None:
     for name in ("one", "two"):
         foreign.write_shard(tmp_path / f"raw/{name}.tar", range(3))
-    store, patterns = open_store(tmp_path / "store"), train(f"{tmp_path}/raw/*.tar")
+    store, patterns = open_store(tmp_path / "store"), foreign.train(f"{tmp_path}/raw/*.tar")
     with pytest.raises(UsageError, match=r"3 keys are in several shards.*--key '\{shard\}/\{key\}'"):
         adopt(store, "twice", patterns)
     adopt(store, "twice", patterns, Rules(key="{shard}/{key}"))

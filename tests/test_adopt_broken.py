@@ -11,21 +11,13 @@ import foreign
 from ropeway.adopt import Broken, adopt
 from ropeway.adopt.rules import MetaRules, PartRules, Rules, TaskRules
 from ropeway.errors import NotFound, RecipeError, UsageError
-from ropeway.manifest import SplitName
 from ropeway.stores import open_store
 from ropeway.verify import verify
 
 
 @pytest.fixture
 def shards(tmp_path: Path) -> Path:
-    """Two shards of ten samples, written by the webdataset library."""
-    for number in range(2):
-        foreign.write_shard(tmp_path / f"raw/x-{number:03d}.tar", range(10 * number, 10 * number + 10))
-    return tmp_path / "raw"
-
-
-def train(pattern: str) -> dict[SplitName, list[str]]:
-    return {"train": [pattern]}
+    return foreign.write_shards(tmp_path / "raw", 2)
 
 
 def broken(path: Path, tmp_path: Path, rules: Rules | None = None) -> str:
@@ -42,7 +34,9 @@ def test_a_cut_archive_is_named(shards: Path, tmp_path: Path) -> None:
         begins = [info.offset for info in archive]
     for size in (begins[8], begins[9] + 512, begins[9] + 100):
         path.write_bytes(whole[:size])
-        assert "cut short" in broken(path, tmp_path) or "not a readable tar" in broken(path, tmp_path)
+        told = broken(path, tmp_path)
+        assert "cut short" in told or "not a readable tar" in told
+        assert len(told.splitlines()) == 1  # and nothing is concluded from what was not read
 
 
 def test_a_key_that_is_there_twice_is_named(tmp_path: Path) -> None:
@@ -76,7 +70,7 @@ def test_what_holds_nothing_or_is_no_tar_is_named(tmp_path: Path) -> None:
 
 
 def test_values_that_do_not_fit_are_named(shards: Path, tmp_path: Path) -> None:
-    store, patterns = open_store(tmp_path / "store"), train(f"{shards}/*.tar")
+    store, patterns = open_store(tmp_path / "store"), foreign.train(f"{shards}/*.tar")
 
     def refused(**rules: Any) -> str:
         with pytest.raises((RecipeError, Broken)) as caught:

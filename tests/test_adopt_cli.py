@@ -16,10 +16,7 @@ from ropeway.stores import open_store
 
 @pytest.fixture
 def shards(tmp_path: Path) -> Path:
-    """Three shards of ten samples, written by the webdataset library."""
-    for number in range(3):
-        foreign.write_shard(tmp_path / f"raw/x-{number:03d}.tar", range(10 * number, 10 * number + 10))
-    return tmp_path / "raw"
+    return foreign.write_shards(tmp_path / "raw", 3)
 
 
 def ropeway_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -57,6 +54,9 @@ def test_the_command(shards: Path, tmp_path: Path) -> None:
     assert (told["samples"], told["tasks"], told["kept"]) == (30, ["digit"], 0)
     made = StoreCatalog(open_store(tmp_path / "store")).manifest("foreign")
     assert {split.name: split.samples for split in made.splits} == {"train": 20, "valid": 10}
+    twice = ropeway_cli(*arguments, "--meta", "age=json.sex")
+    assert twice.returncode == 1
+    assert twice.stderr == "ropeway: 'age' is given twice: 'json.age' and 'json.sex'\n"
     (shards / "x-000.tar").write_bytes(b"")
     failed = ropeway_cli(*arguments)
     assert failed.returncode == 1

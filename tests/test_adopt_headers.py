@@ -38,10 +38,7 @@ LABELS = Rules(
 
 @pytest.fixture
 def shards(tmp_path: Path) -> Path:
-    """Three shards of ten samples, written by the webdataset library."""
-    for number in range(3):
-        foreign.write_shard(tmp_path / f"raw/x-{number:03d}.tar", range(10 * number, 10 * number + 10))
-    return tmp_path / "raw"
+    return foreign.write_shards(tmp_path / "raw", 3)
 
 
 def rows_of(store: Store, manifest: Manifest) -> pa.Table:

@@ -14,12 +14,10 @@ import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
 
-import guarded
 import ropeway
 import tiny_store
 from ropeway.errors import Conflict, FormatError, ServiceError
 from ropeway.remote import ServiceCatalog
-from ropeway.stores import open_store
 from ropeway_server import audit, audit_chain
 from ropeway_server.audit import AuditLog, Event
 from ropeway_server.database import Database
@@ -29,12 +27,6 @@ from ropeway_server.tokens import Tokens
 from serving import serving
 
 http = urllib3.PoolManager()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> str:
-    guarded.build_all(open_store(tmp_path / "store"))
-    return str(tmp_path / "store")
 
 
 def event(number: int, **more: Any) -> Event:
@@ -269,7 +261,7 @@ def actions(database_url: str, **asked: Any) -> list[tuple[str, str]]:
         database.close()
 
 
-def test_what_somebody_gets_is_logged_with_the_agreement(store: str, database_url: str) -> None:
+def test_what_somebody_gets_is_logged_with_the_agreement(guarded_store: str, database_url: str) -> None:
     database = Database(database_url)
     admin = Tokens(database).create("root", by=Principal(name="test"), admin=True)[1]
     token = Tokens(database).create("ann", by=Principal(name="test"))[1]
@@ -278,7 +270,7 @@ def test_what_somebody_gets_is_logged_with_the_agreement(store: str, database_ur
         NewGrant(holder="ann", tier="registered", agreement="DUA 1", signed=day), by=Principal(name="test")
     )
     database.close()
-    with serving(store, database_url) as url:
+    with serving(guarded_store, database_url) as url:
         catalog = ropeway.connect(url, token)
         assert isinstance(catalog, ServiceCatalog)
         view = catalog.query(datasets=["signup"])
@@ -318,9 +310,9 @@ def quote_time(time: datetime) -> str:
     return time.isoformat().replace("+00:00", "Z")
 
 
-def test_nothing_is_given_that_cannot_be_logged(store: str, tmp_path: Path) -> None:
+def test_nothing_is_given_that_cannot_be_logged(guarded_store: str, tmp_path: Path) -> None:
     database_url = f"sqlite:///{tmp_path / 'state.db'}"
-    with serving(store, database_url) as url:
+    with serving(guarded_store, database_url) as url:
         view = ropeway.connect(url).query(datasets=["free"])
         engine = sa.create_engine(database_url)
         with engine.begin() as connection:

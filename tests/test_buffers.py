@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ropeway.buffers import GATHERED, Pool, address, copied, gather, move
+from ropeway.buffers import GATHERED, Pool, address, copied, gather, move, small_pages
 from ropeway.samples import Bytes
 
 
@@ -73,6 +73,18 @@ def test_idle_buffers_are_kept_within_the_bound() -> None:
     many = [pool.take(1 << 18) for _ in range(10)]
     del many
     assert 0 < pool.idle <= 1 << 20
+
+
+def test_what_was_needed_once_is_kept_and_no_more() -> None:
+    pool = Pool(keep=None, make=small_pages)
+    many = [pool.take(2 << 20) for _ in range(10)]
+    del many
+    assert pool.idle == 20 << 20
+    several = [pool.take(3 << 20) for _ in range(4)]
+    assert pool.idle <= 8 << 20
+    assert all(len(buffer) == 3 << 20 and not buffer.any() for buffer in several)
+    del several
+    assert pool.idle <= 20 << 20
 
 
 def test_no_two_threads_hold_one_buffer() -> None:

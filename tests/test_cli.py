@@ -5,12 +5,17 @@ import os
 import signal
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
 import packed
+from ropeway.cli.simulate import simulate
+from ropeway.cli.stream import stream
+from ropeway.order import Shuffled
 from ropeway.stores import open_store
+from ropeway.wanted import MEMORY
 from serving import serving
 
 
@@ -79,7 +84,7 @@ def test_the_same_from_a_store_and_a_service(store: str) -> None:
             )
         view = json.loads(ropeway("query", "--store", url, "--json").stdout)["id"]
         streamed = json.loads(ropeway("stream", view, "--store", url, "--batch-size", "20", "--json").stdout)
-        assert (streamed["view"], streamed["batches"]) == (view, 6)
+        assert (streamed["view"], streamed["batches"], streamed["samples"], streamed["padding"]) == (view, 6, 120, 17)
 
 
 def test_the_store_may_come_from_the_environment(store: str) -> None:
@@ -99,6 +104,8 @@ def test_the_store_may_come_from_the_environment(store: str) -> None:
         (("query", "--by", "height"), "unknown column 'height' in by"),
         (("stream", "0123456789abcdef"), "no view 0123456789abcdef"),
         (("stream", "--part", "nope"), "unknown part 'nope'; there is: note, x"),
+        (("stream", "mine", "--task", "cls", "--dataset", "d"), "a view that is there: leave out --task, --dataset"),
+        (("simulate", "mine", "--where", "age > 3"), "'mine' names a view that is there: leave out --where"),
         (("verify", "nope"), "no such dataset"),
     ],
 )
@@ -109,6 +116,12 @@ def test_mistakes_are_one_clear_line(store: str, arguments: tuple[str, ...], wor
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stderr.startswith("ropeway: ")
     assert done.stdout == ""
+
+
+def test_defaults_that_help_shows_are_the_librarys() -> None:
+    streaming, simulating = signature(stream).parameters, signature(simulate).parameters
+    assert streaming["memory"].default << 20 == MEMORY
+    assert (simulating["lanes"].default, simulating["window"].default) == (Shuffled().lanes, Shuffled().window)
 
 
 @pytest.mark.parametrize(

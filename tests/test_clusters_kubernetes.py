@@ -2,7 +2,6 @@
 server's part, checks what is posted against the operator's own definitions, and runs the containers' commands.
 """
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from hosts import Host, NoHosts, hosts
 from ropeway.stores import LocalStore
 from ropeway_shardgen.pack import pack
 from ropeway_shardgen.plan import Settings
-from shardgen_raw import RECIPE, recipe, write_raw
+from shardgen_raw import RECIPE, recipe, stored_digests, write_raw
 from ssh_hosts import running
 
 pytest.importorskip("dask_kubernetes")
@@ -64,10 +63,6 @@ def packing(host: Host, kubeconfig: Path, folder: Path, more: str = "") -> "subp
     )  # fmt: skip
 
 
-def contents(store: LocalStore) -> dict[str, str]:
-    return {stat.path: hashlib.sha256(store.read(stat.path)).hexdigest() for stat in store.objects()}
-
-
 def test_the_operator_s_pods_make_the_same_store(host: Host, kubeconfig: Path, tmp_path: Path) -> None:
     done = packing(host, kubeconfig, tmp_path)
     assert done.returncode == 0, done.stderr
@@ -75,7 +70,7 @@ def test_the_operator_s_pods_make_the_same_store(host: Host, kubeconfig: Path, t
     assert len(list(kubeconfig.parent.glob("*-worker-*.log"))) == 2
     local = LocalStore(tmp_path / "local")
     pack(recipe(), tmp_path / "raw", local, Settings(shard_size=20_000))
-    assert contents(LocalStore(tmp_path / "store")) == contents(local)
+    assert stored_digests(LocalStore(tmp_path / "store")) == stored_digests(local)
     assert not [command for command in running(host) if "dask" in command], "pods outlive the pack"
 
 

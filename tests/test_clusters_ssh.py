@@ -1,6 +1,5 @@
 """Packing on hosts that are reached over SSH: real servers, each on a network address of its own."""
 
-import hashlib
 import json
 import signal
 import subprocess
@@ -19,7 +18,7 @@ from hosts import Host, NoHosts, hosts
 from ropeway.stores import LocalStore
 from ropeway_shardgen.pack import pack
 from ropeway_shardgen.plan import Settings
-from shardgen_raw import RECIPE, recipe, write_raw
+from shardgen_raw import RECIPE, recipe, stored_digests, write_raw
 from ssh_hosts import PORT, Keys, letting_in, running
 
 pytest.importorskip("asyncssh")
@@ -85,10 +84,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(driver, (first, second), keys, folder)
 
 
-def contents(store: LocalStore) -> dict[str, str]:
-    return {stat.path: hashlib.sha256(store.read(stat.path)).hexdigest() for stat in store.objects()}
-
-
 def failure(started: "subprocess.Popen[str]") -> str:
     """The one line that a pack ends with which cannot begin."""
     out, err = started.communicate(timeout=60)
@@ -105,7 +100,7 @@ def test_hosts_over_ssh_make_the_same_store(site: Site, tmp_path: Path) -> None:
     assert json.loads(out)["published"]
     site.wait_until_alone()
     pack(recipe(), site.folder / "raw", local, Settings(shard_size=20_000))
-    assert contents(store) == contents(local)
+    assert stored_digests(store) == stored_digests(local)
 
 
 def test_hosts_that_cannot_be_used_and_a_killed_pack_leave_nothing_running(site: Site, tmp_path: Path) -> None:

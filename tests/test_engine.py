@@ -109,7 +109,7 @@ class TestViewId:
 
 
 def _fields(stored: Row) -> dict[str, Any]:
-    return {name: getattr(stored, name) for name in Row.__dataclass_fields__}
+    return {name: getattr(stored, name) for name in Row.__struct_fields__}
 
 
 class TestView:

@@ -1,6 +1,5 @@
 """Packing on a Dask cluster: the same bytes as on one machine, whatever is killed meanwhile."""
 
-import hashlib
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from ropeway_shardgen import clusters, worker_check
 from ropeway_shardgen.engine_dask import dask_engine
 from ropeway_shardgen.pack import pack
 from ropeway_shardgen.plan import Settings
-from shardgen_raw import RECIPE, recipe, write_raw
+from shardgen_raw import RECIPE, recipe, stored_digests, write_raw
 
 SMALL = Settings(shard_size=20_000)
 pytestmark = pytest.mark.xdist_group("hosts")
@@ -44,11 +43,7 @@ def local(raw: Path) -> dict[str, str]:
     """What the local engine makes."""
     store = LocalStore(raw.parent / "local")
     pack(recipe(), raw, store, SMALL)
-    return contents(store)
-
-
-def contents(store: LocalStore) -> dict[str, str]:
-    return {stat.path: hashlib.sha256(store.read(stat.path)).hexdigest() for stat in store.objects()}
+    return stored_digests(store)
 
 
 def test_packers_at_once_and_killed_ones_and_workers(
@@ -59,7 +54,7 @@ def test_packers_at_once_and_killed_ones_and_workers(
         store = LocalStore(tmp_path / "at-once")
         both = [Pack(host, first, raw, store) for host in (first, others[0])]
         assert len({packed.answer()["version"] for packed in both}) == 1
-        assert contents(store) == local
+        assert stored_digests(store) == local
 
         store = LocalStore(tmp_path / "driver-killed")
         left = Pack(first, first, raw, store)
@@ -68,14 +63,14 @@ def test_packers_at_once_and_killed_ones_and_workers(
         again = Pack(first, first, raw, store).answer()
         assert len(done) <= again["resumed_shards"] < again["shards"]
         assert done.items() <= tags(store).items(), "finished shards were packed again"
-        assert contents(store) == local
+        assert stored_digests(store) == local
 
         store = LocalStore(tmp_path / "worker-killed")
         going = Pack(first, first, raw, store)
         going.wait_for(shards=3)
         doomed.kill()
         assert going.answer()["published"]
-        assert contents(store) == local
+        assert stored_digests(store) == local
 
 
 def test_a_killed_scheduler(three: Sequence[Host], raw: Path, local: dict[str, str], tmp_path: Path) -> None:
@@ -91,7 +86,7 @@ def test_a_killed_scheduler(three: Sequence[Host], raw: Path, local: dict[str, s
         again = Pack(first, others[0], raw, store).answer()
     assert again["resumed_shards"] >= 3
     assert len(done.items() & tags(store).items()) >= again["resumed_shards"], "finished shards were packed again"
-    assert contents(store) == local
+    assert stored_digests(store) == local
 
 
 def test_workers_that_cannot_pack(three: Sequence[Host], raw: Path, tmp_path: Path) -> None:
@@ -118,7 +113,7 @@ def test_its_own_cluster_on_this_machine(raw: Path, local: dict[str, str], tmp_p
     engine = dask_engine(clusters.local(1))
     told: list[int] = []
     pack(recipe(), raw, store, SMALL, engine=lambda job, shards, _: engine(job, shards, lambda n, _: told.append(n)))
-    assert contents(store) == local
+    assert stored_digests(store) == local
     assert sum(told) == 240
 
 
@@ -186,7 +181,7 @@ def test_a_cluster_that_slurm_starts(
     (tmp_path / "cluster.toml").write_text(SLURM.format(folder=tmp_path))
     store = LocalStore(tmp_path / "store")
     pack(recipe(), raw, store, SMALL, engine=dask_engine(clusters.launched(tmp_path / "cluster.toml")))
-    assert contents(store) == local
+    assert stored_digests(store) == local
     (job,) = tmp_path.glob("job-*")
     psutil.wait_procs([psutil.Process(int(job.read_text()))] if psutil.pid_exists(int(job.read_text())) else [], 20)
     assert not psutil.pid_exists(int(job.read_text())), "the job outlives the pack"

@@ -27,13 +27,7 @@ http = urllib3.PoolManager()
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> str:
-    guarded.build_all(open_store(tmp_path / "store"))
-    return str(tmp_path / "store")
-
-
-@pytest.fixture
-def seen(store: str, tmp_path: Path) -> tuple[str, str, dict[str, str]]:
+def seen(guarded_store: str, tmp_path: Path) -> tuple[str, str, dict[str, str]]:
     """Several people did several things; the store, the database, and the views by name."""
     database_url = f"sqlite:///{tmp_path / 'seen.db'}"
     state = Database(database_url)
@@ -43,7 +37,7 @@ def seen(store: str, tmp_path: Path) -> tuple[str, str, dict[str, str]]:
     }
     state.close()
     views = {}
-    with serving(store, database_url) as url:
+    with serving(guarded_store, database_url) as url:
 
         def catalog(name: str) -> ServiceCatalog:
             return ServiceCatalog(url, tokens[name])
@@ -60,7 +54,7 @@ def seen(store: str, tmp_path: Path) -> tuple[str, str, dict[str, str]]:
         http.request("GET", f"{url}/v1/samples/free/key-free-03-1", headers=headers)
         headers = {"Authorization": f"Bearer {tokens['eve']}"}
         http.request("GET", f"{url}/v1/samples/free/key-free-12-1", headers=headers)
-    return store, database_url, views
+    return guarded_store, database_url, views
 
 
 def test_who_saw_a_subject(seen: tuple[str, str, dict[str, str]]) -> None:
@@ -84,10 +78,10 @@ def test_who_saw_a_subject(seen: tuple[str, str, dict[str, str]]) -> None:
     state.close()
 
 
-def test_a_joined_view_has_the_subjects_of_both(store: str, tmp_path: Path) -> None:
+def test_a_joined_view_has_the_subjects_of_both(guarded_store: str, tmp_path: Path) -> None:
     database_url = f"sqlite:///{tmp_path / 'joined.db'}"
     token = guarded.make_token(database_url, "fay", admin=True)
-    with serving(store, database_url) as url:
+    with serving(guarded_store, database_url) as url:
         catalog = ServiceCatalog(url, token)
         ours = catalog.query(datasets=["signup"], where="key = 'key-signup-03-0'")
         theirs = catalog.query(datasets=["free"], where="key = 'key-free-03-0'")
@@ -97,7 +91,7 @@ def test_a_joined_view_has_the_subjects_of_both(store: str, tmp_path: Path) -> N
         catalog.accept(joined.id)
         joined.table()
     state = Database(database_url)
-    stored = StoreCatalog(open_store(store))
+    stored = StoreCatalog(open_store(guarded_store))
     views = Views(stored, SavedViews(state))
     for dataset in ("signup", "free"):
         found = exposures(AuditLog(state), stored, views, dataset, f"person-{dataset}-03")

@@ -152,7 +152,7 @@ def test_no_more_is_held_than_was_allowed(size: int) -> None:
 
 
 def test_the_first_samples_come_before_the_blocks_they_lie_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ropeway.fetch.EARLY_BYTES", 1 << 20)
+    monkeypatch.setattr("ropeway.held.EARLY_BYTES", 1 << 20)
     samples = table(np.full(20_000, 4096), per_shard=5000)
     reader = Reader()
     steps = Batching(64, World(), "drop").steps(Shuffled(lanes=32).epoch(samples, 0, 0), 0)

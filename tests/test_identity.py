@@ -9,29 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import guarded
 import ropeway
 from guarded import TODAY, call, make_grant, make_token
 from ropeway.errors import AccessDenied, NotFound, RopewayError, UsageError
 from ropeway.service import Service
-from ropeway.stores import open_store
 from ropeway_server.database import Database
 from ropeway_server.grants import Grants, NewGrant
 from ropeway_server.groups import Groups
 from ropeway_server.principals import NotIdentified, Principal
 from ropeway_server.tokens import Tokens
 from serving import serving
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> str:
-    guarded.build_all(open_store(tmp_path / "store"))
-    return str(tmp_path / "store")
-
-
-@pytest.fixture
-def sqlite(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'identity.db'}"
 
 
 def test_a_token_holds_until_it_is_revoked(state: Database) -> None:
@@ -110,9 +97,9 @@ def test_grants_that_mean_nothing_are_refused(state: Database, wrong: dict[str, 
     assert Grants(state).listed() == []
 
 
-def test_tokens_and_grants_are_given_and_taken_over_http(store: str, database_url: str) -> None:
+def test_tokens_and_grants_are_given_and_taken_over_http(guarded_store: str, database_url: str) -> None:
     admin = make_token(database_url, "root", admin=True)
-    with serving(store, database_url) as url:
+    with serving(guarded_store, database_url) as url:
         made = call("POST", f"{url}/v1/tokens", admin, {"name": "ann", "expires": "2099-01-01T00:00:00Z"})
         assert (made.status, made.headers["Cache-Control"]) == (201, "no-store")
         token, info = made.json()["token"], made.json()["info"]
@@ -153,11 +140,11 @@ def test_tokens_and_grants_are_given_and_taken_over_http(store: str, database_ur
     ],
 )
 def test_a_right_that_is_misspelt_or_over_is_not_given(
-    store: str, sqlite: str, wrong: dict[str, str], words: str
+    guarded_store: str, sqlite: str, wrong: dict[str, str], words: str
 ) -> None:
     admin = make_token(sqlite, "root", admin=True)
     right = {"holder": "ann", "tier": "credentialed", "agreement": "DUA 1", "signed": "2026-01-02"}
-    with serving(store, sqlite) as url:
+    with serving(guarded_store, sqlite) as url:
         for path, good in (("grants", right), ("tokens", {"name": "ann"})):
             answer = call("POST", f"{url}/v1/{path}", admin, {**good, **wrong})
             assert (answer.status, words in answer.json()["detail"]) == (422, True), answer.json()
@@ -165,20 +152,20 @@ def test_a_right_that_is_misspelt_or_over_is_not_given(
         assert [one["name"] for one in call("GET", f"{url}/v1/tokens", admin).json()] == ["root"]
 
 
-def test_an_end_without_a_zone_is_told_as_utc(store: str, sqlite: str) -> None:
+def test_an_end_without_a_zone_is_told_as_utc(guarded_store: str, sqlite: str) -> None:
     admin = make_token(sqlite, "root", admin=True)
-    with serving(store, sqlite) as url:
+    with serving(guarded_store, sqlite) as url:
         made = call("POST", f"{url}/v1/tokens", admin, {"name": "ann", "expires": "2099-01-01T00:00:00"}).json()
         assert made["info"]["expires"] == "2099-01-01T00:00:00Z"
 
 
 def test_the_client_takes_its_token_from_the_environment_and_keeps_it_to_itself(
-    store: str, sqlite: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    guarded_store: str, sqlite: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     make_grant(sqlite, dataset="signup")
     token = make_token(sqlite)
     caplog.set_level(logging.DEBUG)
-    with serving(store, sqlite) as url:
+    with serving(guarded_store, sqlite) as url:
         monkeypatch.setenv("ROPEWAY_TOKEN", token)
         catalog = ropeway.connect(url)
         assert "signup" in {one.id for one in catalog.datasets()}
@@ -208,10 +195,10 @@ def test_a_store_takes_no_token(tmp_path: Path) -> None:
         ropeway.connect(str(tmp_path), "x")
 
 
-def test_a_right_to_a_dataset_that_is_not_there_yet_is_given_and_told(store: str, sqlite: str) -> None:
+def test_a_right_to_a_dataset_that_is_not_there_yet_is_given_and_told(guarded_store: str, sqlite: str) -> None:
     admin, ann = make_token(sqlite, "root", admin=True), make_token(sqlite)
     right = {"holder": "ann", "agreement": "DUA 1", "signed": "2026-01-02"}
-    with serving(store, sqlite) as url:
+    with serving(guarded_store, sqlite) as url:
         for about, note in (({"dataset": "signup"}, None), ({"tier": "restricted"}, None),
                             ({"dataset": "later"}, "no such dataset in the store yet: later")):  # fmt: skip
             answer = call("POST", f"{url}/v1/grants", admin, {**right, **about})

@@ -10,24 +10,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import guarded
 import ropeway
 from ropeway.cli import make_app
 from ropeway.errors import AccessDenied, RopewayError, UsageError
-from ropeway.stores import open_store
 from ropeway_server import times
 from serving import serving
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> str:
-    guarded.build_all(open_store(tmp_path / "store"))
-    return str(tmp_path / "store")
-
-
-@pytest.fixture
-def sqlite(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'identity.db'}"
 
 
 def run(*arguments: str, **environment: str) -> str:
@@ -45,11 +32,11 @@ def test_a_token_is_printed_alone_on_the_last_line(sqlite: str) -> None:
     assert "shown this once" in done.stderr
 
 
-def test_the_commands_make_list_and_revoke(store: str, sqlite: str) -> None:
+def test_the_commands_make_list_and_revoke(guarded_store: str, sqlite: str) -> None:
     token = run("token", "create", "--name", "ann", "--database", sqlite).splitlines()[-1]
     right = ("--dataset", "signup", "--agreement", "DUA 1", "--signed", "2026-01-02", "--expires", "30d")
     assert "grant 1: ann may read signup until" in run("grant", "add", "ann", *right, "--database", sqlite)
-    with serving(store, sqlite) as url:
+    with serving(guarded_store, sqlite) as url:
         listed = json.loads(run("ls", "--store", url, "--json", ROPEWAY_TOKEN=token))
         assert {one["id"] for one in listed} == {"free", "alike", "signup"}
         view = ropeway.connect(url, token).query(datasets=["signup"]).id
@@ -67,9 +54,18 @@ def test_the_commands_make_list_and_revoke(store: str, sqlite: str) -> None:
     assert json.loads(run("grant", "list", "--json", "--database", sqlite))[0]["revoked"]
 
 
-def test_a_right_to_a_dataset_that_is_not_there_yet_is_given_and_told(store: str, sqlite: str) -> None:
+@pytest.mark.parametrize("command", ["audit --check", "token list", "token revoke 1", "group list", "grant revoke 1"])
+def test_a_mistyped_database_is_no_empty_one(tmp_path: Path, command: str) -> None:
+    mistyped = tmp_path / "ropewy.db"
+    with pytest.raises(UsageError, match=r"no service has kept its state in .*/ropewy\.db"):
+        run(*command.split(), "--database", f"sqlite:///{mistyped}")
+    assert not mistyped.exists()
+
+
+def test_a_right_to_a_dataset_that_is_not_there_yet_is_given_and_told(guarded_store: str, sqlite: str) -> None:
     command = ["grant", "add", "ann", "--agreement", "DUA 1", "--database", sqlite]
-    for dataset, place, words in (("signup", store, ""), ("singup", store, "no such dataset in the store yet: singup"),
+    unknown = "no such dataset in the store yet: singup"
+    for dataset, place, words in (("signup", guarded_store, ""), ("singup", guarded_store, unknown),
                                   ("singup", "", "without --store nobody looked")):  # fmt: skip
         done = CliRunner().invoke(make_app(), [*command, "--dataset", dataset, "--store", place])
         assert done.exit_code == 0
@@ -85,14 +81,14 @@ def test_groups_are_joined_listed_and_left(sqlite: str) -> None:
     assert json.loads(run("group", "list", "--json", "--database", sqlite)) == {}
 
 
-def test_a_stores_own_view_has_a_licence_too(store: str) -> None:
-    view = ropeway.connect(store).query(datasets=["alike", "closed"])
-    ropeway.connect(store).save(view, "mixed")
-    told = run("licence", "mixed", "--store", store)
+def test_a_stores_own_view_has_a_licence_too(guarded_store: str) -> None:
+    view = ropeway.connect(guarded_store).query(datasets=["alike", "closed"])
+    ropeway.connect(guarded_store).save(view, "mixed")
+    told = run("licence", "mixed", "--store", guarded_store)
     assert "together: NC, SA, restricted" in told
     assert "conflict:" in told
     with pytest.raises(UsageError, match="accepted at an index service"):
-        run("licence", "mixed", "--store", store, "--accept")
+        run("licence", "mixed", "--store", guarded_store, "--accept")
 
 
 @pytest.mark.parametrize(
@@ -110,6 +106,7 @@ def test_a_stores_own_view_has_a_licence_too(store: str) -> None:
     ],
 )
 def test_wrong_commands_say_what_is_wrong(sqlite: str, arguments: tuple[str, ...], words: str) -> None:
+    run("group", "add", "others", "b", "--database", sqlite)
     with pytest.raises(RopewayError, match=words) as caught:
         run(*arguments, "--database", sqlite)
     assert len(str(caught.value).splitlines()) == 1

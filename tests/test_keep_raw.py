@@ -18,10 +18,11 @@ from pydicom.sequence import Sequence
 from typer.testing import CliRunner
 
 import contents
-from originals import KEY, findings
+from originals import KEY, described, findings
 from ropeway.catalog import StoreCatalog
 from ropeway.cli import make_app
 from ropeway.decode import DECODERS
+from ropeway.decoders.dicom import quiet
 from ropeway.errors import UsageError
 from ropeway.manifest import Manifest
 from ropeway.privacy import lint
@@ -31,13 +32,13 @@ from ropeway.stores import Store, open_store
 from ropeway.verify import verify
 from ropeway_shardgen.formats import dicom_burned_in, edf_blank, nifti_blank
 from ropeway_shardgen.formats.dicom_deidentify import METHOD, deidentified, kept
-from ropeway_shardgen.formats.dicom_header import quiet
 from ropeway_shardgen.keep_raw import with_originals
 from ropeway_shardgen.pack import pack
+from ropeway_shardgen.plan import Settings
 from ropeway_shardgen.problems import SampleError
 from ropeway_shardgen.pseudonyms import uid, uid_key
 from ropeway_shardgen.recipe import Recipe, load, loads
-from shardgen_raw import real_root, write_raw
+from shardgen_raw import png, real_root, write_raw
 from shardgen_raw import recipe as tiny_recipe
 
 DATA = Path(pydicom.data.__file__).parent
@@ -360,19 +361,9 @@ def originals(store: Store, manifest: Manifest, part: str) -> dict[str, bytes]:
     }
 
 
-RECIPE = """
-id = "kept"
-key = "{stem}/{window:03}"
-[card]
-title = "Kept"
-domain = "EEG"
-modalities = ["signal"]
-licence = "CC0-1.0"
-access = "open"
-unit = "window"
-[raw]
-get = "made by a test"
-folder = "*.edf"
+RECIPE = described(
+    "{stem}/{window:03}",
+    """
 [source]
 files = ["*.edf"]
 adapter = "edf"
@@ -383,10 +374,8 @@ adapter = "edf"
 options = { seconds = 1.0 }
 [subject]
 id = "{stem}"
-[split]
-rule = "subject-hash"
-fractions = { train = 1.0 }
-"""
+""",
+)
 
 
 def test_one_file_of_many_samples_is_kept_once(tmp_path: Path) -> None:
@@ -429,6 +418,22 @@ def test_real_dicom_files_are_kept_and_streamed_without_identity(tmp_path: Path)
             parts = {part.name: part for part in sample.parts}
             stored = np.load(io.BytesIO(parts["image"].content))
             np.testing.assert_array_equal(decode(parts["image_raw"].content), stored)
+
+
+def test_an_original_that_goes_with_a_sample_is_told(tmp_path: Path) -> None:
+    root, store = tmp_path / "raw", open_store(tmp_path / "store")
+    root.mkdir()
+    for number in range(2):
+        (root / f"r{number}.edf").write_bytes(contents.edf(contents.numbers(2, 200, seed=number)))
+        for window in range(2):
+            (root / f"r{number}-{window}.png").write_bytes(png(window))
+    (root / "r0-0.png").write_bytes(b"broken")
+    photo = '[parts.photo]\nkind = "image"\nadapter = "image"\nfile = "{stem}-{window}.png"\n'
+    recipe = with_originals(loads(RECIPE + photo, "kept"))
+    manifest = pack(recipe, root, store, Settings(on_error="skip")).manifest
+    assert manifest.provenance.skipped == {"unreadable file, and with it the original of its file": 1}
+    assert sorted(originals(store, manifest, "eeg")) == ["r0/001", "r1/000", "r1/001"]
+    assert sorted(originals(store, manifest, "eeg_raw")) == ["r1/000"]
 
 
 def test_a_recipe_without_originals_is_refused(tmp_path: Path) -> None:

@@ -19,12 +19,6 @@ NAME = "Petra Planted"
 GENES = [f"GENE{number}" for number in range(30)]
 
 
-@pytest.fixture(autouse=True)
-def _nothing_stays_open() -> Any:
-    yield
-    close_all()
-
-
 def table(file: Any, name: str, index: list[str], **columns: Any) -> None:
     group = file.create_group(name)
     group.attrs["_index"] = "cell"

@@ -13,16 +13,9 @@ import scipy.io
 from adapter_reading import Array, Fields, read, rows, values
 from originals import findings, original
 from raw_signals import leads, matlab_4
-from ropeway_shardgen.adapters.opened import close_all
 from ropeway_shardgen.formats import bounded
 
 NAME = "Petra Planted"
-
-
-@pytest.fixture(autouse=True)
-def _nothing_stays_open() -> Any:
-    yield
-    close_all()
 
 
 def cells(*values: Any) -> Array:

@@ -11,6 +11,7 @@ import tifffile
 
 import contents
 import ropeway
+from originals import described
 from raw_signals import leads
 from raw_trees import raw_trees
 from ropeway.catalog import StoreCatalog
@@ -33,6 +34,7 @@ FORMATS = {
     "lndb": {"ct_raw": "mha", "mask_1_raw": "mha", "mask_2_raw": "mha"},
     "rsna-pe-windows": {"ct_raw": "zip"},
     "drive": {"image_raw": "tif"},
+    "auditory-oddball": {"eeg_raw": "set"},
     "bci-iv-2a": {"eeg_raw": "mat"},
     "iiic": {"eeg_raw": "mat"},
     "pbmc68k": {"expression_raw": "h5ad"},
@@ -46,19 +48,9 @@ def streamed(view: Any, **options: Any) -> dict[str, Any]:
     return batch
 
 
-RECIPE = """
-id = "kept"
-key = "{stem}"
-[card]
-title = "Kept"
-domain = "EEG"
-modalities = ["signal"]
-licence = "CC0-1.0"
-access = "open"
-unit = "recording"
-[raw]
-get = "made by a test"
-folder = "*.mat"
+TWO_PARTS = described(
+    "{stem}",
+    """
 [source]
 files = ["*.mat"]
 [parts.eeg]
@@ -69,13 +61,11 @@ options = { variable = "eeg" }
 kind = "signal"
 adapter = "mat"
 options = { variable = "eog" }
-[split]
-rule = "subject-hash"
-fractions = { train = 1.0 }
-"""
-
-
-SLIDE = """
+""",
+)
+SLIDE = described(
+    "{stem}/{x}-{y}",
+    """
 [source]
 files = ["*.tif"]
 adapter = "tiff"
@@ -84,17 +74,15 @@ options = { side = 32 }
 kind = "image"
 adapter = "tiff"
 options = { side = 32 }
-[split]
-rule = "subject-hash"
-fractions = { train = 1.0 }
-"""
+""",
+)
 
 
 def test_a_file_that_two_parts_are_read_from_is_kept_once_with_both(tmp_path: Path) -> None:
     root, store = tmp_path / "raw", open_store(tmp_path / "store")
     root.mkdir()
     scipy.io.savemat(root / "a.mat", {"eeg": leads(0), "eog": leads(1), "who": "John Doe"})
-    manifest = pack(with_originals(loads(RECIPE, "kept")), root, store).manifest
+    manifest = pack(with_originals(loads(TWO_PARTS, "kept")), root, store).manifest
     assert [part.name for part in manifest.parts] == ["eeg", "eeg_raw", "eog"]
     batch = streamed(StoreCatalog(store).query(datasets=["kept"]))
     loaded = scipy.io.loadmat(io.BytesIO(batch["eeg_raw"][0]))
@@ -106,8 +94,7 @@ def test_a_slide_is_kept_once_and_no_picture_to_decode(tmp_path: Path) -> None:
     root, store = tmp_path / "raw", open_store(tmp_path / "store")
     root.mkdir()
     tifffile.imwrite(root / "a.tif", contents.smooth(64, 96), tile=(32, 32), compression="jpeg", description="John Doe")
-    text = RECIPE[: RECIPE.index("[source]")].replace("{stem}", "{stem}/{x}-{y}") + SLIDE
-    manifest = pack(with_originals(loads(text, "kept")), root, store).manifest
+    manifest = pack(with_originals(loads(SLIDE, "kept")), root, store).manifest
     kept = [(part.name, part.format, part.samples) for part in manifest.parts]
     assert kept == [("image", "npy", 6), ("image_raw", "slide.tif", 1)]
     assert not verify(store, manifest).problems

@@ -1,6 +1,7 @@
 """Original WFDB records: the decoder, and our adapter once they are unzipped, read what the original says."""
 
 import io
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from originals import findings, original
 from raw_signals import challenge, header, leads, matlab_4
 from ropeway.decode import DECODERS
 from ropeway.decoders.wfdb import stored_integers
+from ropeway_shardgen.recipe import configured
 
 NOTES = {
     "Age": "95", "Sex": "Male", "Dx": "426783006,164889003", "Rx": "Unknown", "Hx": "Petra Planted had a stroke",
@@ -121,3 +123,53 @@ def test_bad_records_are_refused(tmp_path: Path, change: Any, problem: str) -> N
 
 def edit(path: Path, before: str, after: str) -> None:
     path.write_text(path.read_text().replace(before, after, 1))
+
+
+def annotations(*texts: str) -> bytes:
+    """A beat and a text after each other, 300 samples apart, the last after a long time."""
+    content = b""
+    for text in texts:
+        told = text.encode("latin1")
+        content += struct.pack("<HH", 28 << 10 | 300, 63 << 10 | len(told)) + told + bytes(len(told) % 2)
+    return content + struct.pack("<3H", 59 << 10, 1, 5) + struct.pack("<2H", 1 << 10 | 7, 0)
+
+
+CODES = ["(AFIB\0", "(N", "## time resolution: 360", "W   LA", "(ST0+", "AST0+100", "MISSB", "4"]
+
+
+def test_annotations_are_kept_without_what_a_person_typed(tmp_path: Path) -> None:
+    stored = leads(0)
+    (tmp_path / "x.mat").write_bytes(matlab_4("val", stored))
+    (tmp_path / "x.hea").write_text(header("x", "x.mat", stored, notes=NOTES))
+    typed = ["Petra Planted", "(Petra", "## annotation type definitions", "41 P Planted", "1950-02-03", "W Petra"]
+    (tmp_path / "x.atr").write_bytes(annotations(*typed, *CODES))
+    (tmp_path / "x.qrs").write_bytes(annotations("Petra Planted"))
+    (tmp_path / "x.doc").write_bytes(b"Petra Planted")
+    found = original("wfdb", tmp_path / "x.hea")
+    inside = files(found.content)
+    assert list(inside) == ["record.atr", "record.hea", "record.mat", "record.qrs"]
+    beats = [28 << 10 | 300] * len(typed)
+    assert inside["record.atr"] == struct.pack(f"<{len(beats)}H", *beats) + annotations("(AFIB", *CODES[1:])
+    assert inside["record.qrs"] == struct.pack("<H", beats[0]) + annotations()
+    np.testing.assert_array_equal(decoded(found.content), (stored / 1000).astype(np.float32))
+    assert findings("wfdb", found.content, "Petra Planted", "Petra", "Planted") == []
+    assert findings("atr", (tmp_path / "x.atr").read_bytes(), "Petra Planted") == [
+        "annotation: listed identifier", "annotation: date",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [b"", annotations("(N")[:-1], annotations("(N")[:7], annotations() + b"Petra"])
+def test_damaged_annotations_are_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.mat").write_bytes(matlab_4("val", leads(0)))
+    (tmp_path / "x.hea").write_text(header("x", "x.mat", leads(0)))
+    (tmp_path / "x.atr").write_bytes(content)
+    with pytest.raises(ValueError, match=r"WFDB annotations cut short|something behind their end"):
+        original("wfdb", tmp_path / "x.hea")
+    assert findings("atr", content, "Petra Planted") == ["content: not readable"]
+
+
+def test_annotations_count_among_the_raw_files_where_they_are_kept(tmp_path: Path) -> None:
+    adapter, options = configured("raw", {"adapter": "wfdb", "key": "", "parts": [{}]})
+    (tmp_path / "x.hea").write_text(header("x", "x.mat", leads(0)))
+    (tmp_path / "x.atr").write_bytes(annotations())
+    assert [path.name for path in adapter.companions(tmp_path / "x.hea", options)] == ["x.mat", "x.atr"]

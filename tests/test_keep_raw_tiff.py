@@ -27,12 +27,6 @@ TAGS: list[Any] = [
 """A name in tags of their own types, in XMP, in a private one."""
 
 
-@pytest.fixture(autouse=True)
-def _nothing_stays_open() -> Any:
-    yield
-    close_all()
-
-
 def slide(path: Path, pixels: Array, **how: Any) -> Path:
     """Pages: a slide, its half, and a label, all of them with names and times."""
     layout = {name: how.pop(name) for name in ("bigtiff", "byteorder") if name in how}

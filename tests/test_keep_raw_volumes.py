@@ -22,12 +22,6 @@ from ropeway_shardgen.recipe import configured
 Layout = dict[str, bool]
 
 
-@pytest.fixture(autouse=True)
-def _nothing_stays_open() -> Any:
-    yield
-    close_all()
-
-
 def parsed(content: bytes) -> tuple[dict[str, str], bytes]:
     """Header and data of a .mha, by a reader that is not ours."""
     end = content.index(b"LOCAL\n") + len(b"LOCAL\n")

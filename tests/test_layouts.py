@@ -1,7 +1,9 @@
 """Where a view's samples lie, told before anything else of them; and the rest, of the rows that a rank delivers."""
 
 import json
+import signal
 import struct
+import threading
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +27,7 @@ from ropeway.samples import Ints, Layout, Samples, ShardRef
 from ropeway.service import Service
 from ropeway.service_view import ServiceSource
 from ropeway.stores import open_store
+from served_process import served
 from serving import serving
 
 http = urllib3.PoolManager()
@@ -233,6 +236,36 @@ def test_a_job_under_way_outlives_a_service_that_is_started_anew(
     troubles.append(ServiceError("no answer"))
     with pytest.raises(ServiceError, match="no answer"):
         list(ropeway.StreamingLoader(view, 100, parts=[]))
+
+
+def test_who_leaves_while_the_service_is_silent_does_not_wait_for_it(
+    store: str, tmp_path: Path, piecemeal: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    details, stopped = ServiceSource.details, threading.Event()
+    with served(store, f"sqlite:///{tmp_path / 'state.db'}", tmp_path / "log") as running:
+
+        def silenced(source: ServiceSource, rows: Ints) -> Details:
+            if len(numbers(piecemeal)) > 100:
+                running.process.send_signal(signal.SIGSTOP)
+                stopped.set()
+            return details(source, rows)
+
+        monkeypatch.setattr(ServiceSource, "details", silenced)
+        for loader in (ropeway.StreamingLoader, ropeway.NumpyLoader):
+            batches: Any = iter(loader(ropeway.connect(running.url).query(datasets=["d"]), 10, parts=[]))
+            next(batches)
+            assert stopped.wait(60)
+            try:
+                batches.close()
+                waiting = [thread for thread in threading.enumerate() if thread.name.startswith("ropeway-details")]
+                assert waiting
+            finally:
+                running.process.send_signal(signal.SIGCONT)
+            for thread in waiting:
+                thread.join(60)
+                assert not thread.is_alive()
+            stopped.clear()
+            piecemeal.clear()
 
 
 def test_a_stand_in_for_a_bad_sample_is_known_when_it_is_read(tmp_path: Path, piecemeal: list[tuple[str, Any]]) -> None:

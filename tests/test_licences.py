@@ -19,21 +19,10 @@ from serving import serving
 ORDER = ("NC", "ND", "SA", "registered", "credentialed", "restricted", "unclear")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> str:
-    guarded.build_all(open_store(tmp_path / "store"))
-    return str(tmp_path / "store")
-
-
-@pytest.fixture
-def sqlite(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'identity.db'}"
-
-
-def test_a_licence_is_accepted_once_per_view(store: str, database_url: str) -> None:
+def test_a_licence_is_accepted_once_per_view(guarded_store: str, database_url: str) -> None:
     token = make_token(database_url)
     make_grant(database_url, tier="credentialed")
-    with serving(store, database_url) as url:
+    with serving(guarded_store, database_url) as url:
         catalog = ropeway.connect(url, token)
         assert isinstance(catalog, ServiceCatalog)
         view, part = catalog.query(), catalog.query(datasets=["trained"])
@@ -60,9 +49,9 @@ def test_a_licence_is_accepted_once_per_view(store: str, database_url: str) -> N
             part.table()  # another view
 
 
-def test_a_dataset_under_another_licence_is_accepted_anew(store: str, sqlite: str) -> None:
-    token, files = make_token(sqlite), open_store(store)
-    with serving(store, sqlite) as url:
+def test_a_dataset_under_another_licence_is_accepted_anew(guarded_store: str, sqlite: str) -> None:
+    token, files = make_token(sqlite), open_store(guarded_store)
+    with serving(guarded_store, sqlite) as url:
         catalog = ropeway.connect(url, token)
         assert isinstance(catalog, ServiceCatalog)
         catalog.accept(catalog.query(datasets=["alike"]).id)
@@ -71,13 +60,13 @@ def test_a_dataset_under_another_licence_is_accepted_anew(store: str, sqlite: st
         later = guarded.build(files, "alike", version="0123456789ff")
         card = replace(later.card, licence="CC BY-NC-ND 4.0")
         files.put(m.manifest_path("alike", later.version), m.dumps(replace(later, card=card)))
-        with serving(store, sqlite) as other:
+        with serving(guarded_store, sqlite) as other:
             answer = call("GET", place.replace(url, other), token)
             assert (answer.status, "CC BY-NC-ND 4.0" in answer.json()["detail"]) == (403, True)
 
 
-def test_somebody_without_a_name_reads_what_has_no_terms_and_accepts_nothing(store: str) -> None:
-    with serving(store) as url:
+def test_somebody_without_a_name_reads_what_has_no_terms_and_accepts_nothing(guarded_store: str) -> None:
+    with serving(guarded_store) as url:
         catalog = ropeway.connect(url)
         assert isinstance(catalog, ServiceCatalog)
         assert len(catalog.query(datasets=["free"]).table()) == 27

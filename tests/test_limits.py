@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import packed
 from ropeway.stores import open_store
 from ropeway_server import limits as limits_module
+from ropeway_server import protocol
 from ropeway_server.limits import Buckets
 from ropeway_server.settings import Limits
 from serving import serving
@@ -25,6 +26,9 @@ from serving import serving
 SMALL = Limits(
     body=2000, head=3000, rate=0, connections=12, request_seconds=0.4, stalled_seconds=0.4
 )  # fmt: skip
+
+LARGE = 16 << 20
+"""Bytes: more than the kernel takes off anybody's hands."""
 
 
 @pytest.fixture(scope="module")
@@ -132,13 +136,54 @@ def test_large_bodies_are_refused(service: str, told: bool, path: str) -> None:
 
 @pytest.mark.parametrize("told", [True, False], ids=["told", "untold"])
 def test_who_hangs_up_after_a_large_body_gets_the_answer(service: str, told: bool) -> None:
-    large = b"x" * (16 << 20)  # more than the kernel takes off our hands
+    large = b"x" * LARGE
     how = f"Content-Length: {len(large)}" if told else "Transfer-Encoding: chunked"
     body = large if told else b"%x\r\n%b\r\n0\r\n\r\n" % (len(large), large)
     with connect(service) as connection:
         connection.sendall(f"POST /v1/views HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{how}\r\n\r\n".encode())
         connection.sendall(body)
         assert answer(connection)[0] == 413
+    alive(service)
+
+
+def test_who_hangs_up_after_one_request_too_many_gets_the_answer(store: str) -> None:
+    head = f"POST /v1/views HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {LARGE}\r\n\r\n".encode()
+    with serving(store, limits=Limits(rate=0.001, burst=1)) as service:
+        assert status(service) == 200
+        with connect(service) as connection:
+            connection.sendall(head)
+            connection.sendall(b"x" * LARGE)
+            assert answer(connection)[0] == 429
+
+
+def test_who_goes_on_sending_a_head_that_is_too_long_gets_the_answer(service: str) -> None:
+    with connect(service) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * LARGE)
+        assert answer(connection)[0] == 431
+    alive(service)
+
+
+def test_who_goes_on_sending_after_the_deadline_gets_the_answer(service: str) -> None:
+    with connect(service) as connection:
+        connection.sendall(b"POST /v1/views HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        assert connection.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 408"
+        for _ in range(2):  # a closed connection would be reset by the first, and break at the second
+            connection.sendall(b"x")
+            sleep(0.05)
+        assert answer(connection)[0] == 408
+    alive(service)
+
+
+def test_who_never_ends_after_a_refusal_is_dropped(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "LINGER", 0.2)
+
+    def send_on(connection: socket.socket) -> None:
+        while True:
+            connection.sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * 4096)
+            sleep(0.01)
+
+    with connect(service) as connection, pytest.raises((ConnectionResetError, BrokenPipeError)):
+        send_on(connection)
     alive(service)
 
 

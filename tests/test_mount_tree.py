@@ -2,12 +2,10 @@
 
 import io
 import tarfile
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,9 +14,8 @@ from hypothesis import strategies as st
 
 import tiny_store
 from ropeway.catalog import StoreCatalog
-from ropeway.errors import ChecksumError, NotFound, StoreError, UsageError
+from ropeway.errors import ChecksumError, NotFound, UsageError
 from ropeway.manifest import Part
-from ropeway.mount.flows import Flows
 from ropeway.mount.formats import Formats
 from ropeway.mount.held import Spooled
 from ropeway.mount.listing import Entry, Files, Folder, Names, SampleFolder
@@ -27,7 +24,7 @@ from ropeway.mount.packed import PackedSamples
 from ropeway.mount.shards import shard_paths
 from ropeway.mount.sorted_keys import SortedKeys, byte_order
 from ropeway.mount.source import Named, open_source
-from ropeway.mount.stretches import AHEAD, BLOCK, WHOLE, Stretch, Stretches
+from ropeway.mount.stretches import Stretch, Stretches
 from ropeway.mount.tree import Tree
 from ropeway.query import Query
 from ropeway.samples import ShardRef
@@ -309,128 +306,6 @@ def test_a_joined_view_is_refused(tmp_path: Path) -> None:
     catalog.save(joined, "joined")
     with pytest.raises(UsageError, match="mount the views that were joined"):
         open_source(Named.parse("joined", str(tmp_path)), Query())
-
-
-class Recording:
-    """A shard in memory that tells what is read of it, and can be made to fail or to hang."""
-
-    def __init__(self, size: int) -> None:
-        self.content = np.random.default_rng(0).bytes(size)
-        self.reads: list[tuple[int, int]] = []
-        self.problem: Exception | None = None
-        self.go_on = threading.Event()
-        self.go_on.set()
-
-    def read(self, shard: int, start: int, stop: int) -> memoryview:
-        self.reads.append((start, stop))
-        self.go_on.wait(20)
-        if self.problem:
-            raise self.problem
-        assert stop <= len(self.content)
-        return memoryview(self.content)[start:stop]
-
-    def map(self, shard: int) -> memoryview | None:
-        return None
-
-    def file(self, reads: Stretches, start: int = 0, size: int | None = None) -> Stretch:
-        return Stretch(
-            reads, self, 0, "d/v/0.tar", len(self.content), start, len(self.content) if size is None else size
-        )
-
-
-def test_a_shard_read_through_is_fetched_in_blocks_ahead_and_each_byte_about_once() -> None:
-    shard, reads = Recording(12 * BLOCK + 12345), Stretches(128 << 20, 10)
-    file = shard.file(reads)
-    got = [bytes(file.read(at, 128 << 10)) for at in range(0, file.size, 128 << 10)]
-    assert b"".join(got) == shard.content
-    assert sum(stop - start for start, stop in shard.reads) <= len(shard.content) + BLOCK
-    assert sorted(stop - start for start, stop in shard.reads)[-5:] == [BLOCK] * 5
-    reads.close()
-
-
-def test_reads_here_and_there_fetch_what_is_asked_for_and_small_files_once() -> None:
-    shard, reads = Recording(16 * BLOCK), Stretches(128 << 20, 10)
-    file = shard.file(reads)
-    for at in (9 * BLOCK, 3 * BLOCK, 12 * BLOCK):
-        assert file.read(at, 1000) == shard.content[at : at + 1000]
-    assert shard.reads == [(at, at + 1000) for at in (9 * BLOCK, 3 * BLOCK, 12 * BLOCK)]
-    shard.reads.clear()
-    small = shard.file(reads, 7 * BLOCK + 512, 300_000)
-    assert b"".join(bytes(small.read(at, 1 << 17)) for at in range(0, 400_000, 1 << 17)) == \
-        shard.content[small.start : small.start + small.size]  # fmt: skip
-    assert shard.reads == [(small.start, small.start + small.size)]
-    reads.close()
-
-
-def test_small_files_read_in_their_order_in_the_shard_are_read_ahead_too() -> None:
-    shard, reads = Recording(3 * BLOCK), Stretches(128 << 20, 10)
-    size = 24 << 10
-    for start in range(512, len(shard.content) - size, size + 1024):
-        assert shard.file(reads, start, size).read(0, size) == shard.content[start : start + size]
-    assert len(shard.reads) <= 2 + 3
-    reads.close()
-
-
-@given(st.lists(st.tuples(st.integers(0, 5 * BLOCK), st.integers(1, 3 << 20)), max_size=12))
-def test_whatever_is_read_is_what_is_there(asked: list[tuple[int, int]]) -> None:
-    shard, reads = _SHARD, Stretches(2 * BLOCK, 10)
-    file = shard.file(reads, 100, 5 * BLOCK)
-    for offset, size in asked:
-        stop = min(100 + offset + size, 100 + file.size)
-        assert file.read(offset, size) == shard.content[100 + offset : stop]
-        assert sum(high - low for _, low, high in reads._held) == reads._bytes <= max(2 * BLOCK, BLOCK + WHOLE)
-    reads.close()
-
-
-_SHARD = Recording(5 * BLOCK + 4321)
-
-
-def test_a_read_that_takes_too_long_fails_and_the_next_one_asks_anew() -> None:
-    shard, reads = Recording(BLOCK), Stretches(64 << 20, 0.2)
-    file = shard.file(reads, 0, 1000)
-    shard.go_on.clear()
-    with pytest.raises(StoreError, match=r"no answer within 0\.2 s"):
-        file.read(0, 10)
-    shard.go_on.set()
-    assert file.read(0, 10) == shard.content[:10]
-    shard.problem = StoreError("gone")
-    other = shard.file(reads, 5000, 1000)
-    with pytest.raises(StoreError, match="gone"):
-        other.read(0, 10)
-    shard.problem = None
-    assert other.read(0, 10) == shard.content[5000:5010]
-    reads.close()
-
-
-def test_closing_fails_what_is_waited_for_at_once() -> None:
-    shard, reads = Recording(BLOCK), Stretches(64 << 20, 60)
-    shard.go_on.clear()
-    threading.Timer(0.1, reads.close).start()
-    with pytest.raises(StoreError, match="unmounted"):
-        shard.file(reads, 0, 1000).read(0, 10)
-    with pytest.raises(StoreError, match="unmounted"):
-        shard.file(reads, 5000, 1000).read(0, 10)
-    shard.go_on.set()
-
-
-def test_flows_are_told_apart() -> None:
-    flows = Flows()
-    assert [flows.seen("s", at, at + 10, 5) for at in (0, 10, 25, 32)] == [0, 1, 2, 3]
-    assert flows.seen("s", 1 << 30, (1 << 30) + 10, 5) == 0  # another place
-    assert flows.seen("s", 40, 50, 5) == 4  # and back
-    assert flows.seen("s", 40, 50, 5) == 4  # again the same bytes: not further
-    assert flows.seen("t", 42, 52, 5) == 0
-    assert flows.active() == 1
-
-
-def test_blocks_ahead_stay_within_the_memory_that_is_given() -> None:
-    shard, reads = Recording(12 * BLOCK), Stretches(3 * BLOCK, 10)
-    file = shard.file(reads)
-    for at in range(0, file.size, 1 << 20):
-        assert file.read(at, 1 << 20) == shard.content[at : at + (1 << 20)]
-        assert reads._bytes <= 3 * BLOCK
-    assert AHEAD * BLOCK > 3 * BLOCK  # without the bound it would be more
-    reads.close()
 
 
 def test_a_missing_shard_is_told_as_such(tree: Tree, tmp_path: Path) -> None:

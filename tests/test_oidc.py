@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from time import time
 from typing import Any
 
@@ -14,29 +13,16 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-import guarded
 import ropeway
 from guarded import KINDS, call, make_grant, make_token
 from ropeway.errors import ServiceError, UsageError
 from ropeway.remote import ServiceCatalog
-from ropeway.stores import open_store
 from ropeway_server import oidc
 from ropeway_server.database import Database
 from ropeway_server.groups import Groups
 from ropeway_server.principals import NotIdentified, Principal
 from ropeway_server.settings import Oidc
 from serving import serving
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> str:
-    guarded.build_all(open_store(tmp_path / "store"))
-    return str(tmp_path / "store")
-
-
-@pytest.fixture
-def sqlite(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'identity.db'}"
 
 
 class Issuer:
@@ -90,12 +76,12 @@ def issuing() -> Iterator[Issuer]:
         thread.join()
 
 
-def test_a_jwt_of_the_issuer_says_who_asks(store: str, sqlite: str) -> None:
+def test_a_jwt_of_the_issuer_says_who_asks(guarded_store: str, sqlite: str) -> None:
     make_grant(sqlite, "group:radiology", dataset="trained")
     make_grant(sqlite, "oidc:ann", dataset="signup")
     with issuing() as issuer:
         settings = Oidc(issuer=issuer.url, audience="ropeway", admins="stewards")
-        with serving(store, sqlite, oidc=settings) as url:
+        with serving(guarded_store, sqlite, oidc=settings) as url:
             plain = call("GET", f"{url}/v1/me", issuer.sign()).json()
             assert (plain["name"], plain["admin"], plain["groups"]) == ("oidc:ann", False, [])
             grouped = issuer.sign(groups=["/radiology", "not a group!", 7])
@@ -118,11 +104,11 @@ def test_a_jwt_of_the_issuer_says_who_asks(store: str, sqlite: str) -> None:
             assert call("GET", f"{url}/v1/me", own).json()["name"] == "ann"
 
 
-def test_who_leaves_a_group_here_reads_no_more_by_urls_that_were_given_before(store: str, sqlite: str) -> None:
+def test_who_leaves_a_group_here_reads_no_more_by_urls_that_were_given_before(guarded_store: str, sqlite: str) -> None:
     make_grant(sqlite, "group:radiology", dataset="trained")
     state, steward = Database(sqlite), Principal(name="test")
     Groups(state).add("radiology", "oidc:ann", by=steward)
-    with issuing() as issuer, serving(store, sqlite, oidc=Oidc(issuer=issuer.url, audience="ropeway")) as url:
+    with issuing() as issuer, serving(guarded_store, sqlite, oidc=Oidc(issuer=issuer.url, audience="ropeway")) as url:
         ann, bob = issuer.sign(), issuer.sign(sub="bob", groups=["radiology"])
         given = {}
         for token in (ann, bob):
@@ -201,12 +187,12 @@ def test_an_issuer_without_tls_is_refused() -> None:
         oidc.OidcTokens(Oidc(issuer="http://issuer.example", audience="ropeway"))
 
 
-def test_an_issuer_that_is_down_or_another_is_told(store: str) -> None:
+def test_an_issuer_that_is_down_or_another_is_told(guarded_store: str) -> None:
     with issuing() as issuer:
         token = issuer.sign()
         issuer.calls_itself = "https://evil.example"
         with pytest.raises(ServiceError, match="calls itself"):
             oidc.OidcTokens(Oidc(issuer=issuer.url, audience="ropeway")).identify(token)
-    with serving(store, oidc=Oidc(issuer=issuer.url, audience="ropeway")) as url:
+    with serving(guarded_store, oidc=Oidc(issuer=issuer.url, audience="ropeway")) as url:
         assert call("GET", f"{url}/v1/datasets", token).status == 503
         assert call("GET", f"{url}/v1/datasets").status == 200

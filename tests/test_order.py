@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ropeway import order as module
 from ropeway.errors import UsageError
 from ropeway.hashing import fold, keyed, mix, unkeyed
 from ropeway.order import OPEN_BYTES, Blocks, EpochOrder, Sequential, Shuffled, ShuffledEpoch, cut_blocks
@@ -127,6 +129,14 @@ def test_golden_hash() -> None:
     assert [hex(word) for word in mix(multiples)] == ["0xe220a8397b1dcdaf", "0x6e789e6aa1b965f4", "0x6c45d188009454f"]
     assert hex(fold(0, 0, 1)) == GOLDEN_KEYS[0]
     assert hex(fold(7, 3, 2)) == GOLDEN_KEYS[1]
+
+
+def test_the_example_drawn_in_the_module_is_true() -> None:
+    rows = ShuffledEpoch(blocks([2, 3, 3, 2]), lanes=3, window=1, seed=1, epoch=0).rows()
+    epoch = " ".join(map(str, rows))
+    lanes = " ".join(str(row) for lane in range(3) for row in rows[lane::3])
+    drawn = {line.split()[0]: " ".join(re.findall(r"\d", line)) for line in (module.__doc__ or "").splitlines() if line}
+    assert (drawn["windows"], drawn["epoch"]) == (lanes, epoch)
 
 
 def test_golden_order() -> None:

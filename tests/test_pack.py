@@ -354,7 +354,7 @@ def test_a_dead_worker_is_told(root: Path, store: LocalStore) -> None:
         def advance(self, samples: int, size: int) -> None:
             for child in psutil.Process().children():
                 with suppress(psutil.NoSuchProcess):  # it may have been killed at the last look
-                    if "spawn_main" in " ".join(child.cmdline()):
+                    if "apart.serve" in " ".join(child.cmdline()):
                         child.kill()
 
     big = write_raw(root.parent / "big", samples=600)

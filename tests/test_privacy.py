@@ -215,6 +215,15 @@ def test_keys_columns_and_manifest_are_read(tmp_path: Path) -> None:
     assert [finding.where for finding in lint(store, other, LISTED).findings][:1] == ["manifest"]
 
 
+def test_what_many_samples_have_in_a_column_is_read_too(tmp_path: Path) -> None:
+    given = [
+        tiny_store.Sample(key=f"k{n:02}", parts={"x": ("txt", b"ok")}, subject=f"s{n}", meta={"sex": "on 2001-02-03"})
+        for n in range(40)  # so many of one value that the index in memory has it once
+    ]
+    report = lint(open_store(tmp_path), tiny_store.build(open_store(tmp_path), content=given, tasks=()), LISTED)
+    assert [(f.key, f.where, f.rule) for f in report.findings] == [("k00", "meta.sex", "date")]
+
+
 def test_many_findings_are_counted_and_the_first_are_kept(tmp_path: Path) -> None:
     report = check(tmp_path, "txt", b"on 2001-02-03 \n" * 500)
     assert report.counts == {"date": 500}
@@ -307,6 +316,15 @@ def test_a_compressed_text_chunk_stays_within_bounds(tmp_path: Path) -> None:
     head, tail = picture("PNG")[:33], picture("PNG")[33:]
     content = head + struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + tail
     assert not check(tmp_path, "png", content).counts
+
+
+def test_the_tags_of_a_slide_of_any_size_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.BytesIO()
+    Image.fromarray(np.zeros((20, 30), np.uint8)).save(file, "tiff", description="QX-0047711")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # PIL refuses twice as many
+    report = check(tmp_path, "slide.tif", file.getvalue())
+    assert set(report.counts) == {PLANTED}
+    assert Image.MAX_IMAGE_PIXELS == 100
 
 
 def test_the_command_tells_and_fails(tmp_path: Path) -> None:

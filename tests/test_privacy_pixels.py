@@ -2,20 +2,25 @@
 
 import io
 import json
+import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom.data
 import pytest
+import tifffile
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
 import tiny_store
 from adapter_reading import read
+from ropeway import privacy_pictures
 from ropeway.cli import make_app
 from ropeway.manifest import Kind
 from ropeway.privacy import PrivacyReport, lint
+from ropeway.privacy_pictures import pictures_in
 from ropeway.privacy_pixels import RULE, TextReader, pictures
 from ropeway.privacy_rules import PLANTED, Identifiers
 from ropeway.samples import Array
@@ -50,9 +55,9 @@ def png(picture: Array) -> bytes:
     return file.getvalue()
 
 
-def check(path: Path, reader: TextReader, content: bytes, kind: Kind = "image") -> PrivacyReport:
+def check(path: Path, reader: TextReader, content: bytes, kind: Kind = "image", *, form: str = "png") -> PrivacyReport:
     store = open_store(path)
-    manifest = tiny_store.build(store, content=[tiny_store.Sample(key="a", parts={"x": ("png", content)})], tasks=())
+    manifest = tiny_store.build(store, content=[tiny_store.Sample(key="a", parts={"x": (form, content)})], tasks=())
     [part] = manifest.parts
     manifest = replace(manifest, parts=(replace(part, kind=kind),))
     return lint(store, manifest, Identifiers(["Doe, Jane"]), reader=reader)
@@ -142,9 +147,69 @@ def test_a_damaged_picture_is_a_finding(tmp_path: Path, reader: TextReader) -> N
 
 def test_what_nothing_decodes_is_told(tmp_path: Path, reader: TextReader) -> None:
     store = open_store(tmp_path)
-    made = tiny_store.build(store, content=[tiny_store.Sample(key="a", parts={"x": ("slide.tif", b"II*")})], tasks=())
+    made = tiny_store.build(
+        store, content=[tiny_store.Sample(key="a", parts={"x": ("mha", b"ElementDataFile = LOCAL\n")})], tasks=()
+    )
     made = replace(made, parts=(replace(made.parts[0], kind="image"),))
-    assert lint(store, made, Identifiers(["Doe, Jane"]), reader=reader).unseen == {"slide.tif": 1}
+    assert lint(store, made, Identifiers(["Doe, Jane"]), reader=reader).unseen == {"mha": 1}
+
+
+def zipped(**files: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace("_", "."), content)
+    return file.getvalue()
+
+
+def test_pictures_in_a_zip_are_looked_at(tmp_path: Path, reader: TextReader) -> None:
+    slices = {"0_png": png(radiograph()[:200]), "1_png": png(radiograph("DOE JANE")[:200])}
+    slices["x_mha"] = b"ElementDataFile = LOCAL\n"
+    report = check(tmp_path, reader, zipped(**slices, note_txt=b"none"), form="zip")
+    assert report.counts == {PLANTED: 1}
+    assert [finding.where for finding in report.findings] == ["x.zip, 0.png to 1.png, frame 1"]
+    assert report.unseen == {"mha in a zip": 1}
+
+
+def test_pictures_of_a_zip_are_held_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(privacy_pictures, "_TOGETHER", 3 * 20 * 30)
+    small, large = png(np.zeros((20, 30), np.uint8)), png(np.zeros((40, 30), np.uint8))
+    content = zipped(**{f"{number}_png": small for number in range(4)}, x_png=large, y_png=large)
+    found = [(one.place, one.values.shape) for one in pictures_in("zip", memoryview(content)) if one.values is not None]
+    assert found == [("0.png to 2.png", (3, 20, 30)), ("3.png", (20, 30)), ("x.png", (40, 30)), ("y.png", (40, 30))]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"tile": (64, 64), "compression": "jpeg", "photometric": "rgb"},
+        {"rowsperstrip": 16, "photometric": "rgb"},
+        {"tile": (64, 64), "photometric": "rgb", "planarconfig": "separate"},
+        {"tile": (64, 64), "photometric": "minisblack"},
+    ],
+)
+def test_a_slide_is_seen_from_afar(how: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(privacy_pictures, "_SIDE", 100)
+    colours = () if how["photometric"] == "minisblack" else (3,)
+    pixels = np.random.default_rng(0).integers(0, 255, (200, 310, *colours), np.uint8)
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.moveaxis(pixels, -1, 0) if "planarconfig" in how else pixels, **how)
+    file.seek(0)
+    whole = tifffile.imread(file)
+    whole = np.moveaxis(whole, 0, -1) if "planarconfig" in how else whole
+    seen, unseen = pictures_in("slide.tif", memoryview(file.getvalue()))
+    assert seen.values is not None
+    np.testing.assert_array_equal(seen.values, whole[::3, ::3], strict=True)
+    assert unseen.unseen == "slide.tif at full size"
+
+
+def test_a_name_on_a_slide_is_found(tmp_path: Path, reader: TextReader) -> None:
+    large = Image.fromarray(radiograph("DOE JANE")).resize((4200, 4200))
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.asarray(large), tile=(256, 256), compression="zlib")
+    report = check(tmp_path / "whole", reader, file.getvalue(), form="slide.tif")
+    assert (report.counts, report.unseen) == ({PLANTED: 1}, {"slide.tif at full size": 1})
+    assert check(tmp_path / "cut", reader, file.getvalue()[:5000], form="slide.tif").counts["not readable"] >= 1
 
 
 def test_signals_are_not_looked_at(tmp_path: Path, reader: TextReader) -> None:

@@ -5,6 +5,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -339,6 +340,17 @@ def test_a_forked_child_reads_with_connections_of_its_own(server: RangeServer) -
     assert in_fork(work) == "ok"
     assert bytes(client.read(at(server.url("right")), 5, 10, counters)) == CONTENT[5:10]
     assert counters.snapshot() == Counts(requests=2, bytes=15)
+
+
+@pytest.mark.parametrize("faults", [[], [Fault(cut=100)]], ids=["at-once", "with-a-retry"])
+def test_memory_is_free_as_soon_as_nobody_refers_to_it(proxy: Faults, faults: list[Fault]) -> None:
+    gc.disable()  # which would also free what refers to itself, but much later
+    try:
+        proxy.add(*faults)
+        buffer = weakref.ref(RangeClient().read(at(through(proxy)), 1000, 5000, Counters()).obj)
+        assert buffer() is None
+    finally:
+        gc.enable()
 
 
 def open_sockets() -> int:

@@ -3,6 +3,7 @@
 import pickle
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ropeway.errors import RecipeError, UsageError
@@ -27,6 +28,14 @@ def test_a_recipe_survives_pickling() -> None:
     one = recipe()
     assert one.readers
     assert pickle.loads(pickle.dumps(one)) == one
+
+
+def test_a_recipe_that_travels_to_another_process_is_of_the_same_version() -> None:
+    """A version says what a recipe says, and not what it leaves to defaults."""
+    for one in available():
+        again = pickle.loads(pickle.dumps(one))
+        assert again == one
+        assert msgspec.json.encode(again) == msgspec.json.encode(one), one.id
 
 
 def test_unknown_recipe_suggests() -> None:

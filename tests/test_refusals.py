@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-import guarded
 from guarded import call, make_grant, make_token
 from ropeway.errors import ServiceError
-from ropeway.stores import open_store
 from ropeway_server import audit, refusals
 from ropeway_server.audit import AuditLog
 from ropeway_server.audit_chain import Event
@@ -24,12 +22,6 @@ from ropeway_server.refusals import Refusal, Refusals
 from ropeway_server.settings import Limits
 from ropeway_server.tokens import Tokens
 from serving import serving
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> str:
-    guarded.build_all(open_store(tmp_path / "store"))
-    return str(tmp_path / "store")
 
 
 def refused(database_url: str, **asked: Any) -> list[Event]:
@@ -47,10 +39,10 @@ def told(event: Event) -> tuple[object, ...]:
     return event.principal, detail["status"], detail["reason"], event.datasets, detail["times"]
 
 
-def test_what_was_not_given_is_in_the_audit(store: str, database_url: str) -> None:
+def test_what_was_not_given_is_in_the_audit(guarded_store: str, database_url: str) -> None:
     admin, ann = make_token(database_url, "root", admin=True), make_token(database_url)
     make_grant(database_url, dataset="signup")
-    with serving(store, database_url) as url:
+    with serving(guarded_store, database_url) as url:
         hidden = call("POST", f"{url}/v1/views", admin, {"datasets": ["closed"]}).json()["id"]
         own = call("POST", f"{url}/v1/views", ann, {"datasets": ["signup"]}).json()["id"]
         asked = [
@@ -85,7 +77,7 @@ def test_what_was_not_given_is_in_the_audit(store: str, database_url: str) -> No
     assert not re.search("person-|key-|meta_", json.dumps([one.detail for one in found], default=str))
 
 
-def test_tokens_that_do_not_hold_are_told_by_what_is_known_of_them(store: str, database_url: str) -> None:
+def test_tokens_that_do_not_hold_are_told_by_what_is_known_of_them(guarded_store: str, database_url: str) -> None:
     state = Database(database_url)
     expired = Tokens(state).create("ann", by=Principal(name="test"), expires=datetime.now(UTC) - timedelta(seconds=1))
     revoked = Tokens(state).create("bob", by=Principal(name="test"))
@@ -93,7 +85,7 @@ def test_tokens_that_do_not_hold_are_told_by_what_is_known_of_them(store: str, d
     state.close()
     tokens = {"expired": expired[1], "revoked": revoked[1], "stolen id": f"ropeway_{revoked[0].id}_{'0' * 64}",
               "made up": f"ropeway_{'0' * 12}_{'0' * 64}", "none": "what is this?"}  # fmt: skip
-    with serving(store, database_url, anonymous=False) as url:
+    with serving(guarded_store, database_url, anonymous=False) as url:
         for token in tokens.values():
             assert call("GET", f"{url}/v1/datasets/free", token).status == 401
         assert call("GET", f"{url}/v1/datasets/free").status == 401
@@ -111,10 +103,10 @@ def test_tokens_that_do_not_hold_are_told_by_what_is_known_of_them(store: str, d
     assert not any(token.split("_")[-1] in str(found) for token in tokens.values())
 
 
-def test_a_url_that_stands_for_a_revoked_token_is_told_as_that_token(store: str, tmp_path: Path) -> None:
+def test_a_url_that_stands_for_a_revoked_token_is_told_as_that_token(guarded_store: str, tmp_path: Path) -> None:
     database_url = f"sqlite:///{tmp_path / 'state.db'}"
     token = make_token(database_url)
-    with serving(store, database_url) as url:
+    with serving(guarded_store, database_url) as url:
         view = call("POST", f"{url}/v1/views", token, {"datasets": ["free"]}).json()["id"]
         given = call("POST", f"{url}/v1/views/{view}/access", token, {}).json()["urls"]["0"]
         state = Database(database_url)
@@ -126,8 +118,8 @@ def test_a_url_that_stands_for_a_revoked_token_is_told_as_that_token(store: str,
     assert "by=" not in str(found)
 
 
-def test_a_flood_is_one_line_with_a_number(store: str, database_url: str) -> None:
-    with serving(store, database_url, limits=Limits(rate=1, burst=300)) as url:
+def test_a_flood_is_one_line_with_a_number(guarded_store: str, database_url: str) -> None:
+    with serving(guarded_store, database_url, limits=Limits(rate=1, burst=300)) as url:
         found = [call("GET", f"{url}/v1/views/{number:016x}", f"made-up-{number}").status for number in range(400)]
     lines = {one.detail["reason"]: one for one in refused(database_url)}
     assert set(lines) == {"not a token", "too many requests"}
@@ -139,12 +131,12 @@ def test_a_flood_is_one_line_with_a_number(store: str, database_url: str) -> Non
 
 
 def test_refusals_are_written_while_the_service_runs(
-    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    guarded_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(refusals, "EVERY", 0.05)
     database_url = f"sqlite:///{tmp_path / 'state.db'}"
     admin = make_token(database_url, "root", admin=True)
-    with serving(store, database_url) as url:
+    with serving(guarded_store, database_url) as url:
         assert call("GET", f"{url}/v1/datasets/closed").status == 404
         wait_until(lambda: "refused" in call("GET", f"{url}/v1/audit?dataset=closed", admin).data.decode())
 
@@ -196,9 +188,9 @@ def test_what_the_database_does_not_take_is_kept_for_the_next_time(
     assert found.event.at <= begun < str(found.event.detail["last"])
 
 
-def test_what_an_admin_does_is_told_with_their_token(store: str, database_url: str) -> None:
+def test_what_an_admin_does_is_told_with_their_token(guarded_store: str, database_url: str) -> None:
     admin = make_token(database_url, "root", admin=True)
-    with serving(store, database_url) as url:
+    with serving(guarded_store, database_url) as url:
         made = call("POST", f"{url}/v1/tokens", admin, {"name": "ann"}).json()["info"]["id"]
         right = {"holder": "ann", "dataset": "closed", "agreement": "A", "signed": "2026-01-02"}
         number = call("POST", f"{url}/v1/grants", admin, right).json()["id"]

@@ -113,6 +113,7 @@ def test_counts_are_the_same(store: str, service: str, by: list[str], asked: dic
         (QueryError, lambda catalog: catalog.stats(["nope"])),
         (QueryError, lambda catalog: catalog.stats(["split"], datasets=[])),
         (UsageError, lambda catalog: catalog.stats(["split"], datasets="tiny")),
+        (UsageError, lambda catalog: catalog.query(parts="ecg")),
         (UsageError, lambda catalog: catalog.query().columns(["nope"])),
     ],
 )  # fmt: skip

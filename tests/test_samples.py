@@ -62,7 +62,7 @@ def test_labels_are_counted_by_class_name() -> None:
 
 def test_datasets_are_joined_and_what_one_lacks_is_missing() -> None:
     one, other = of("d", TASKS, ROWS), of("e", [], [row(5), row(6, split="test")])
-    refs = one.shards + other.shards
+    refs = [*one.shards, *other.shards]
     bare = replace(other, shards=refs, shard=other.shard + np.int32(2), parts={"x": other.parts["x"]}, labels={})
     joined = samples.together([replace(one, shards=refs), bare], ["x", "other"], TASKS)
     assert [joined.shards[number].path for number in joined.shard] == [

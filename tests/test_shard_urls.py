@@ -27,21 +27,10 @@ from ropeway_server.tokens import Tokens
 from serving import serving
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> str:
-    guarded.build_all(open_store(tmp_path / "store"))
-    return str(tmp_path / "store")
-
-
-@pytest.fixture
-def sqlite(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'identity.db'}"
-
-
-def test_a_revoked_token_ends_a_stream_through_the_proxy(store: str, sqlite: str) -> None:
+def test_a_revoked_token_ends_a_stream_through_the_proxy(guarded_store: str, sqlite: str) -> None:
     token = make_token(sqlite)
     make_grant(sqlite, dataset="signup")
-    with serving(store, sqlite) as url:
+    with serving(guarded_store, sqlite) as url:
         catalog = ropeway.connect(url, token)
         view = catalog.query(datasets=["signup"])
         assert isinstance(catalog, ServiceCatalog)
@@ -54,10 +43,10 @@ def test_a_revoked_token_ends_a_stream_through_the_proxy(store: str, sqlite: str
         assert call("GET", given, Range="bytes=0-9").status == 401
 
 
-def test_a_signed_url_is_good_for_one_shard_and_one_time(store: str, sqlite: str) -> None:
+def test_a_signed_url_is_good_for_one_shard_and_one_time(guarded_store: str, sqlite: str) -> None:
     make_grant(sqlite, dataset="signup")
     token = make_token(sqlite)
-    with serving(store, sqlite) as url:
+    with serving(guarded_store, sqlite) as url:
         catalog = ropeway.connect(url, token)
         view = catalog.query(datasets=["signup", "free"])
         assert isinstance(catalog, ServiceCatalog)
@@ -94,9 +83,9 @@ def test_a_capability_carries_no_more_than_it_takes() -> None:
     assert Rights(by_token, held).lasting() == Principal(name="ann", token="0" * 12)
 
 
-def test_urls_of_the_service_are_renewed_when_they_end(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_urls_of_the_service_are_renewed_when_they_end(guarded_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signatures, "LEEWAY", 0)
-    with serving(store, access_seconds=1) as url:
+    with serving(guarded_store, access_seconds=1) as url:
         reader = ropeway.connect(url).query(datasets=["free"]).reader()
         assert isinstance(reader, ServiceBytes)
         first = bytes(reader.read(0, 0, 4096))
@@ -115,8 +104,8 @@ def test_no_text_is_a_capability(text: str) -> None:
     state.close()
 
 
-def test_a_list_of_shards_that_is_too_long_or_wrong_is_refused(store: str) -> None:
-    with serving(store) as url:
+def test_a_list_of_shards_that_is_too_long_or_wrong_is_refused(guarded_store: str) -> None:
+    with serving(guarded_store) as url:
         view = ropeway.connect(url).query(datasets=["free"]).id
         for shards in ([0] * 3 + list(range(10_000)), [-1], [99], [10**30], ["x"], [0.5]):
             answer = call("POST", f"{url}/v1/views/{view}/access", None, {"shards": shards})

@@ -88,6 +88,7 @@ def test_a_view_is_simulated_and_drawn(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         ((), "simulate needs --store"),
+        (("--samples", "1000", "--split", "train"), "leave out the view and the options of a query"),
         (("--samples", "1000", "--world", "7"), "the nearest world sizes that do are 4 or 8"),
         (("--store", "/no/such/place"), "no such folder"),
         (("--samples", "1000", "--lanes", "0"), "lanes must be at least 1"),

@@ -1,6 +1,5 @@
 """Packing in slices: the last one publishes, once, whatever the order and whoever runs twice."""
 
-import hashlib
 import json
 import multiprocessing
 from itertools import permutations
@@ -15,7 +14,7 @@ from ropeway.stores import LocalStore
 from ropeway_shardgen.pack import Packed, pack
 from ropeway_shardgen.plan import Settings, make_plan
 from ropeway_shardgen.slices import Slice, Unfinished, pack_slice, publish_slices
-from shardgen_raw import RECIPE, recipe, write_raw
+from shardgen_raw import RECIPE, recipe, stored_digests, write_raw
 
 SMALL = Settings(shard_size=20_000)
 
@@ -30,11 +29,7 @@ def whole(root: Path) -> dict[str, str]:
     """What packing at once makes."""
     store = LocalStore(root.parent / "whole")
     pack(recipe(), root, store, SMALL)
-    return contents(store)
-
-
-def contents(store: LocalStore) -> dict[str, str]:
-    return {stat.path: hashlib.sha256(store.read(stat.path)).hexdigest() for stat in store.objects()}
+    return stored_digests(store)
 
 
 @pytest.mark.parametrize("order", [*permutations((1, 2, 3))])
@@ -45,11 +40,11 @@ def test_the_last_slice_publishes(order: tuple[int, ...], root: Path, whole: dic
     assert [one.missing for one in before if isinstance(one, Unfinished)][-1] > 0
     assert isinstance(last, Packed)
     assert not last.already_published
-    assert contents(store) == whole
+    assert stored_digests(store) == whole
     again = pack_slice(plan, store, SMALL, Slice(2, 3))
     assert isinstance(again, Packed)
     assert again.already_published
-    assert contents(store) == whole
+    assert stored_digests(store) == whole
 
 
 def test_a_slice_that_runs_twice_packs_nothing_again(root: Path, tmp_path: Path) -> None:
@@ -68,7 +63,7 @@ def test_more_slices_than_shards(root: Path, whole: dict[str, str], tmp_path: Pa
     count = len(plan.shards) + 2
     done = [pack_slice(plan, store, SMALL, Slice(number, count)) for number in range(1, count + 1)]
     assert [isinstance(one, Packed) for one in done][-4:] == [False, True, True, True]
-    assert contents(store) == whole
+    assert stored_digests(store) == whole
 
 
 def test_slices_at_once(root: Path, whole: dict[str, str], tmp_path: Path) -> None:
@@ -77,7 +72,7 @@ def test_slices_at_once(root: Path, whole: dict[str, str], tmp_path: Path) -> No
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         done = pool.starmap(pack_slice, work)
     assert any(isinstance(one, Packed) for one in done)
-    assert contents(store) == whole
+    assert stored_digests(store) == whole
 
 
 def test_publishing_by_hand(root: Path, whole: dict[str, str], tmp_path: Path) -> None:
@@ -88,7 +83,7 @@ def test_publishing_by_hand(root: Path, whole: dict[str, str], tmp_path: Path) -
         publish_slices(plan, store)
     pack_slice(plan, store, SMALL, Slice(2, 2))
     assert publish_slices(plan, store).already_published
-    assert contents(store) == whole
+    assert stored_digests(store) == whole
 
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "-1/3", "1/0"])

@@ -4,12 +4,37 @@ import atexit
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextvars import ContextVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
 AHEAD = 128 << 20
 """Bytes of batches that are kept ready, at most: more would only push one another out of the processor's caches."""
+
+
+_LEFT: ContextVar["Future[None] | None"] = ContextVar("left", default=None)
+"""Comes in a thread of `ahead`, when nobody takes any more of what it makes."""
+
+
+class Left(Exception):
+    """Nobody takes any more of what is made ahead."""
+
+
+def awaited(coming: "Future[T]") -> T:
+    """What comes. A source of `ahead` waits no longer than somebody takes what it makes.
+
+    Raises:
+        Left: nobody does any more.
+    """
+    left = _LEFT.get()
+    if left is not None:
+        either: list[Future[Any]] = [coming, left]
+        wait(either, return_when=FIRST_COMPLETED)
+        if not coming.done():
+            raise Left
+    return coming.result()
 
 
 def ahead(source: Callable[[], Iterator[list[T]]], size: Callable[[T], int], limit: int) -> Iterator[T]:
@@ -20,9 +45,10 @@ def ahead(source: Callable[[], Iterator[list[T]]], size: Callable[[T], int], lim
         size: bytes of an item.
         limit: bytes of items that may wait to be taken. Two items may wait in any case.
     """
-    ready = _Ready[T](limit)
+    ready, left = _Ready[T](limit), Future[None]()
 
     def work() -> None:
+        _LEFT.set(left)
         items = source()
         try:
             for some in items:
@@ -39,6 +65,8 @@ def ahead(source: Callable[[], Iterator[list[T]]], size: Callable[[T], int], lim
 
     def leave() -> None:
         ready.leave()
+        if not left.done():
+            left.set_result(None)
         worker.join()
 
     # Where the program ends in the middle of an epoch, by an error that keeps this generator alive. A thread that is in

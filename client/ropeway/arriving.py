@@ -4,15 +4,17 @@ An order is made of where all samples lie. Keys, checksums and labels are most o
 thousand needs a thousandth of them.
 """
 
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
 
+from ropeway.ahead import Left, awaited
 from ropeway.bursts import Group
 from ropeway.layouts import Details
 from ropeway.samples import Array, Ints, Late, Samples, unlabelled
@@ -20,6 +22,9 @@ from ropeway.view import Distant, View
 
 FIRST_ROWS, MOST_ROWS = 1 << 10, 1 << 14
 """Rows asked for at once: few at first, for nobody to wait, and then twice as many each time."""
+
+_LEAVING = 1.0
+"""Seconds for which somebody who leaves waits for an answer that is on its way: one that comes later has nobody."""
 
 _AWAITED = np.iinfo(np.int64).max
 """The place of a row that has not arrived: whoever looks at it all the same gets an IndexError."""
@@ -75,11 +80,11 @@ class Arriving:
         if self._source is None:
             yield from groups
             return
-        with ThreadPoolExecutor(1, thread_name_prefix="ropeway-details") as pool:
-            coming = deque[_Asked]()
+        coming, asking = deque[_Asked](), _Asking(self._source)
+        with asking:
             for several in _together(groups):
                 missing = self._missing(np.concatenate([rows for _, rows in several]))
-                coming.append((several, missing, pool.submit(self._source.details, missing) if len(missing) else None))
+                coming.append((several, missing, asking.ask(missing) if len(missing) else None))
                 if len(coming) > 1:
                     yield from self._arrived(*coming.popleft())
             while coming:
@@ -87,7 +92,7 @@ class Arriving:
 
     def _arrived(self, groups: list[Group], rows: Ints, told: "Future[Details] | None") -> Iterator[Group]:
         if told is not None:
-            self._fill(rows, told.result())
+            self._fill(rows, awaited(told))
         yield from groups
 
     def _missing(self, rows: Ints) -> Ints:
@@ -101,6 +106,39 @@ class Arriving:
             labels = told.labels.get(task.id)
             self._labels[task.id].add(unlabelled(task, len(rows)) if labels is None else labels)
         self._place[rows] = np.arange(arrived, arrived + len(rows))  # last: others may be looking
+
+
+class _Asking:
+    """Asks for details, one request after the other. Who leaves while the service is silent does not wait for it."""
+
+    def __init__(self, source: Distant) -> None:
+        self._source, self._turn = source, threading.Lock()
+        self._left = False
+        self._last: Future[Details] | None = None
+
+    def ask(self, rows: Ints) -> "Future[Details]":
+        """What the service will tell of these rows."""
+        self._last = coming = Future[Details]()
+
+        def work() -> None:
+            with self._turn:
+                try:
+                    if self._left:
+                        raise Left
+                    coming.set_result(self._source.details(rows))
+                except BaseException as error:  # noqa: BLE001 - handed to whoever waits for it
+                    coming.set_exception(error)
+
+        # No pool: the program could not end before its threads had.
+        threading.Thread(target=work, name="ropeway-details", daemon=True).start()
+        return coming
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None:
+        self._left = True
+        if self._last is not None:
+            wait([self._last], _LEAVING)
 
 
 class _Column:

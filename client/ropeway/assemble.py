@@ -2,8 +2,7 @@
 
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import accumulate, chain
+from itertools import accumulate
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,7 +12,7 @@ from ropeway.arriving import Arriving
 from ropeway.bad import BadSamples, stand_ins
 from ropeway.buffers import Pool
 from ropeway.bursts import Burst
-from ropeway.cache.disk import CachedBytes
+from ropeway.checking import Checksums
 from ropeway.checksum import crc32c
 from ropeway.errors import ChecksumError, FormatError
 from ropeway.parts import PartReader
@@ -24,9 +23,6 @@ from ropeway.shard_file import ShardFile
 
 Column: TypeAlias = Array | Pieces | list[Any]
 """A part of each sample of a burst: an array (n, …) where all have one shape, else a list."""
-
-SHARED = 16 << 10
-"""Bytes of a sample from which on checksums are shared between threads: below, they would only hinder one another."""
 
 TASKS = 4
 """Pieces per thread that heavy work is cut into, so that all threads end together."""
@@ -78,7 +74,8 @@ class Assembler:
     ) -> None:  # fmt: skip
         self._samples, self._table = samples, (table := samples.table)
         self._wanted, self._reader, self._parts = wanted, reader, parts
-        self._bad, self._pool, self._once = bad, pool, once
+        self._bad, self._pool = bad, pool
+        self._checksums = Checksums(table, reader, once)
         self._rows = {part.part.name: Rows(part.fixed) for part in parts if part.moved and part.fixed}
         self._incomplete = [part.part.name for part in parts if (table.parts[part.part.name][0] < 0).any()]
         self.checks = wanted is table and not all(part.partial for part in parts)
@@ -87,7 +84,9 @@ class Assembler:
         """Check a burst, and copy what is only copied."""
         made = Parts(burst, burst.rows)
         if self.checks:
-            self._check(made, movers)
+            for place in self._checksums.wrong(burst, movers):
+                error = ChecksumError("crc32c differs: the shard was damaged since it was packed")
+                made.bad[place] = self._placed(error, int(burst.rows[place]))
         if self._rows:
             made.addresses = burst.addresses()
         for part in self._parts:
@@ -122,52 +121,6 @@ class Assembler:
         if self._incomplete:
             columns["__present__"] = {name: self._table.parts[name][0][made.rows] >= 0 for name in self._incomplete}
         return made.rows, columns
-
-    def _check(self, made: Parts, movers: Crew) -> None:
-        """Compare checksums, where nobody has before."""
-        burst, rows = made.burst, made.rows
-        places = np.flatnonzero(self._table.crc32c[rows] != UNREAD)
-        if self._once is not None:
-            places = places[~self._once[rows[places]]]
-        if not len(places):
-            return
-        expected, buffers = self._table.crc32c[rows[places]], burst.buffers
-        first, lengths = burst.start[places], burst.lengths[places]
-        spans = list(zip(burst.buffer[places].tolist(), first.tolist(), (first + lengths).tolist(), strict=True))
-
-        def found(some: list[tuple[int, int, int]]) -> list[int]:
-            return [crc32c(buffers[buffer][low:high]) for buffer, low, high in some]
-
-        share = len(spans) if lengths.mean() < SHARED else -(-len(spans) // movers.threads)
-        jobs = [partial(found, spans[at : at + share]) for at in range(0, len(spans), share)]
-        sums = np.array(list(chain.from_iterable(movers.run(jobs))), np.uint32)
-        wrong = [
-            place for place in places[sums != expected].tolist() if not self._mended(burst, place, int(rows[place]))
-        ]
-        for place in wrong:
-            error = ChecksumError("crc32c differs: the shard was damaged since it was packed")
-            made.bad[place] = self._placed(error, int(rows[place]))
-        if self._once is not None:
-            self._once[rows[places]] = True
-            self._once[rows[wrong]] = False
-
-    def _mended(self, burst: Burst, place: int, row: int) -> bool:
-        """Whether a damaged sample is sound when it is fetched once more: then the way here had damaged it.
-
-        What lies in mapped memory is what there is. A disk cache that may hold the damage forgets it first.
-        """
-        if self._once is not None:
-            return False
-        table = self._table
-        shard, start = int(table.shard[row]), int(table.offset[row])
-        stop = start + int(table.length[row])
-        if isinstance(self._reader, CachedBytes):
-            self._reader.forget(shard, start, stop)
-        again = np.frombuffer(self._reader.read(shard, start, stop), np.uint8)
-        if crc32c(again) != int(table.crc32c[row]):
-            return False
-        burst.put(place, again)
-        return True
 
     def _move(self, part: PartReader, made: Parts, movers: Crew) -> Column:
         """A part whose bytes are copied as they are; what does not look like the others is decoded."""

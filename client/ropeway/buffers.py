@@ -6,6 +6,7 @@ indexing it by addresses is a gather of any rows from any buffers, in one call a
 """
 
 import ctypes
+import mmap
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
@@ -115,20 +116,34 @@ def copied(start: int, size: int) -> Bytes:
     return np.frombuffer(ctypes.string_at(start, size), np.uint8)
 
 
+def _ordinary(size: int) -> Bytes:
+    return np.empty(size, np.uint8)
+
+
+def small_pages(size: int) -> Bytes:
+    """Fresh memory, uint8 (size,), of the system's smallest pages.
+
+    NumPy asks for huge ones from 4 MiB on. What is filled once in a while from a network gains nothing by them, and a
+    machine has to find and clear 2 MiB in a piece for each: on a virtual one that took twice as long as the filling.
+    """
+    return np.frombuffer(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), np.uint8)
+
+
 class Pool:
     """Buffers that are used again: one comes back by itself when nobody refers to it any more.
 
     A user who keeps a batch keeps its buffer; one who lets go of it returns it. Safe to use from threads.
 
     Args:
-        keep: bytes of idle buffers that are kept.
-        pinned: makes a new buffer of so many bytes that a GPU can copy from by itself; by default buffers are ordinary
-            memory.
+        keep: bytes of idle buffers that are kept; None: as many as keep all buffers, lent and idle, within what was
+            lent at a time once.
+        make: makes a new buffer of so many bytes; by default of ordinary memory.
+        pinned: whether that is memory which a GPU can copy from by itself.
     """
 
-    def __init__(self, *, keep: int, pinned: Callable[[int], Bytes] | None = None) -> None:
-        self._keep, self.pinned = keep, pinned is not None
-        self._make = pinned or (lambda size: np.empty(size, np.uint8))
+    def __init__(self, *, keep: int | None, make: Callable[[int], Bytes] = _ordinary, pinned: bool = False) -> None:
+        self._keep, self._make, self.pinned = keep, make, pinned
+        self._most = 0
         self._idle: dict[int, list[Bytes]] = {}
         self._lent: dict[int, tuple[object, Bytes]] = {}
 
@@ -151,15 +166,20 @@ class Pool:
 
     def _make_room(self, size: int) -> None:
         """Let idle buffers of other sizes go, so that they and a new one stay within what is kept."""
+        room = self._keep
+        if room is None:
+            needed = size + sum(len(memory) for _, memory in list(self._lent.values()))
+            self._most = max(self._most, needed)
+            room = size + self._most - needed
         for other, buffers in list(self._idle.items()):
-            while buffers and self.idle + size > self._keep:
+            while buffers and self.idle + size > room:
                 with suppress(IndexError):  # another thread was faster
                     self._idle[other].pop()
 
     def _back(self, number: int, _: object) -> None:
         """Runs wherever the last reference is dropped, in the midst of anything: so it takes no lock."""
         _, memory = self._lent.pop(number)
-        if self.idle + len(memory) <= self._keep:
+        if self._keep is None or self.idle + len(memory) <= self._keep:
             self._idle[len(memory)].append(memory)
 
 

@@ -24,7 +24,7 @@ Group: TypeAlias = tuple[list[Step], Ints]
 """Some steps, one after the other, and the rows of all of them."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Burst:
     """Steps, and where the bytes of their samples are.
 
@@ -32,6 +32,7 @@ class Burst:
         steps: some steps, one after the other.
         rows: int64 (n,), the rows of all of them.
         buffers: memory by number, uint8 arrays.
+        bases: int64, by number, where each buffer begins in memory.
         buffer, start: int64 (n,), in which buffer each row's span lies, and where it begins there.
         lengths: int64 (n,), bytes of each span.
     """
@@ -39,6 +40,7 @@ class Burst:
     steps: list[Step]
     rows: Ints
     buffers: dict[int, Bytes]
+    bases: Ints
     buffer: Ints
     start: Ints
     lengths: Ints
@@ -50,15 +52,14 @@ class Burst:
 
     def put(self, place: int, span: Bytes) -> None:
         """Let a row's span be these bytes, of the same length."""
-        number = max(self.buffers, default=-1) + 1
+        number = len(self.bases)
         self.buffers[number] = span
+        self.bases = np.append(self.bases, address(span))
         self.buffer[place], self.start[place] = number, 0
 
     def addresses(self) -> Ints:
         """Where each row's span begins in memory, as long as this burst is there."""
-        numbers, which = np.unique(self.buffer, return_inverse=True)
-        bases = np.array([address(self.buffers[number]) for number in numbers.tolist()], np.int64)
-        return bases[which] + self.start
+        return self.bases[self.buffer] + self.start
 
 
 class Supply(Protocol):
@@ -77,9 +78,10 @@ class Supply(Protocol):
 def grouped(steps: Iterable[Step], weights: Ints, limit: int = BURST_BYTES) -> Iterator[Group]:
     """Steps in groups of about `limit` bytes; `weights` says how much each row weighs."""
     most, size, begun = 1, 0, list[Step]()
+    each = int(weights[0]) if len(weights) and (weights == weights[0]).all() else None
     for step in steps:
         begun.append(step)
-        size += int(weights[step.rows].sum())
+        size += int(weights[step.rows].sum()) if each is None else each * len(step.rows)
         if len(begun) >= most or size >= limit:
             yield begun, _rows(begun)
             most, size, begun = min(2 * most, BURST_STEPS), 0, []
@@ -97,7 +99,7 @@ class Nothing:
     def bursts(self, groups: Iterable[Group]) -> Iterator[Burst]:
         for steps, rows in groups:
             none = np.zeros(len(rows), np.int64)
-            yield Burst(steps, rows, {}, none, none, none)
+            yield Burst(steps, rows, {}, none, none, none, none)
 
 
 class Mapped:
@@ -106,22 +108,23 @@ class Mapped:
     def __init__(self, table: Samples, reader: ShardBytes) -> None:
         self._table, self._reader = table, reader
         self._shards: dict[int, Bytes] = {}
-        self._is_mapped = np.zeros(len(table.shards), np.bool_)
+        self._bases = np.zeros(len(table.shards), np.int64)
 
     def bursts(self, groups: Iterable[Group]) -> Iterator[Burst]:
         for steps, rows in groups:
             shards = self._table.shard[rows].astype(np.int64)
-            for shard in np.unique(shards[~self._is_mapped[shards]]).tolist():
+            for shard in np.unique(shards[self._bases[shards] == 0]).tolist():
                 self._map(shard)
-            yield Burst(steps, rows, self._shards, shards, self._table.offset[rows], self._table.length[rows])
+            offsets, lengths = self._table.offset[rows], self._table.length[rows]
+            yield Burst(steps, rows, self._shards, self._bases, shards, offsets, lengths)
 
     def _map(self, shard: int) -> None:
         content = self._reader.map(shard)
         if content is None:
             raise StoreError("not a local file, though others in its place are", shard=self._table.shards[shard].path)
         _check_size(self._table, shard, len(content))
-        self._shards[shard] = np.frombuffer(content, np.uint8)
-        self._is_mapped[shard] = True
+        self._shards[shard] = mapped = np.frombuffer(content, np.uint8)
+        self._bases[shard] = address(mapped)
 
 
 def _check_size(table: Samples, shard: int, size: int) -> None:

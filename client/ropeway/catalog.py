@@ -1,12 +1,13 @@
 """All datasets in a store, and queries over them."""
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from ropeway import manifest as manifests
@@ -31,24 +32,24 @@ if TYPE_CHECKING:
 Stats = list[dict[str, Scalar | None]]
 
 
-class Catalog(Protocol):
+class Catalog(ABC):
     """What there is, and views of it; the same in-process and over HTTP."""
 
+    @abstractmethod
     def datasets(self) -> list[DatasetInfo]:
         """The datasets in their current versions, by id."""
-        ...
 
+    @abstractmethod
     def manifest(self, dataset: str, version: str | None = None) -> Manifest:
         """A dataset's manifest, of its current version unless told.
 
         Raises:
             NotFound: no such dataset or version.
         """
-        ...
 
+    @abstractmethod
     def tasks(self) -> list[TaskInfo]:
         """Every task, by id."""
-        ...
 
     def stats(
         self,
@@ -63,7 +64,8 @@ class Catalog(Protocol):
 
         A subject counts once per dataset and combination.
         """
-        ...
+        named = None if datasets is None else _listed("datasets", datasets)
+        return self.count(by, Query(task=task, split=split, where=where, datasets=named))
 
     def query(
         self,
@@ -93,24 +95,37 @@ class Catalog(Protocol):
         Raises:
             QueryError: it names what is not there, or nothing matches.
         """
-        ...
+        named = None if datasets is None else _listed("datasets", datasets)
+        return self.select(
+            Query(task=task, split=split, where=where, datasets=named, domain=domain, modality=modality,
+                  parts=_listed("parts", parts), distinct=distinct)
+        )  # fmt: skip
 
+    @abstractmethod
+    def select(self, asked: Query) -> View:
+        """The view of a query; see `query`."""
+
+    @abstractmethod
+    def count(self, by: Sequence[str], asked: Query) -> Stats:
+        """Counts of what a query selects; see `stats`."""
+
+    @abstractmethod
     def make(self, definition: Definition) -> View:
         """The view of a definition: of the same versions, whatever the current ones are.
 
         Raises:
             NotFound: a dataset version of it is not there.
         """
-        ...
 
+    @abstractmethod
     def view(self, view_id: str) -> View:
         """A view by its id, or by the name it was saved under.
 
         Raises:
             NotFound: there is no view of that id or name.
         """
-        ...
 
+    @abstractmethod
     def save(self, view: View, name: str, *, tags: Sequence[str] = ()) -> SavedView:
         """Give a view a name, under which everybody finds it. A name never changes its meaning.
 
@@ -123,14 +138,13 @@ class Catalog(Protocol):
             Conflict: the name is another view's.
             UsageError: not a name.
         """
-        ...
 
+    @abstractmethod
     def saved(self) -> list[SavedView]:
         """The views that have a name, by name."""
-        ...
 
 
-class StoreCatalog:
+class StoreCatalog(Catalog):
     """The catalog of a store, answered in this process. The service runs this same code."""
 
     def __init__(self, store: Store, *, fresh: float = 0.0) -> None:
@@ -171,37 +185,11 @@ class StoreCatalog:
     def tasks(self) -> list[TaskInfo]:
         return list_tasks(self.current())
 
-    def stats(
-        self,
-        by: Sequence[str],
-        *,
-        task: str | None = None,
-        split: str | None = None,
-        where: str | None = None,
-        datasets: Sequence[str] | None = None,
+    def count(
+        self, by: Sequence[str], asked: Query, chosen: Sequence[Manifest] | None = None, draw: Draw | None = None
     ) -> Stats:
-        return self.count(by, Query(task=task, split=split, where=where, datasets=as_tuple(datasets)), self.current())
-
-    def count(self, by: Sequence[str], asked: Query, chosen: Sequence[Manifest], draw: Draw | None = None) -> Stats:
-        """What `stats` says, of these dataset versions; and sums of random numbers, see `Engine.stats`."""
-        return self._engine.stats(by, asked, chosen, draw)
-
-    def query(
-        self,
-        *,
-        task: str | None = None,
-        split: str | None = None,
-        where: str | None = None,
-        datasets: Sequence[str] | None = None,
-        domain: str | None = None,
-        modality: str | None = None,
-        parts: Sequence[str] = (),
-        distinct: bool = False,
-    ) -> View:
-        return self.select(
-            Query(task=task, split=split, where=where, datasets=as_tuple(datasets), domain=domain, modality=modality,
-                  parts=tuple(parts), distinct=distinct)
-        )  # fmt: skip
+        """What `stats` says, of the current versions or of these; and sums of random numbers, see `Engine.stats`."""
+        return self._engine.stats(by, asked, self.current() if chosen is None else chosen, draw)
 
     def __reduce__(self) -> tuple[type["StoreCatalog"], tuple[Store]]:
         return StoreCatalog, (self.store,)
@@ -317,8 +305,7 @@ def is_service(url: str) -> bool:
     return url.startswith(("http://", "https://"))
 
 
-def as_tuple(names: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Dataset ids as a query holds them."""
+def _listed(what: str, names: Sequence[str]) -> tuple[str, ...]:
     if isinstance(names, str):
-        raise UsageError(f"datasets is a list of ids, not one text: write datasets=[{names!r}]")
-    return None if names is None else tuple(names)
+        raise UsageError(f"{what} is a list of ids, not one text: write {what}=[{names!r}]")
+    return tuple(names)

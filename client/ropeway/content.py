@@ -16,6 +16,7 @@ from ropeway.manifest import Kind, Task
 RAW = "_raw"
 """Ends the name of a part that holds the original file of another part, as `ecg_raw` does for `ecg`."""
 
+_PACKED = struct.Struct("<QQ")
 _crc64: Callable[[Any], int] = checksums.crc64nvme
 
 
@@ -39,10 +40,10 @@ def content_number(contents: Mapping[str, bytes | memoryview], kinds: Mapping[st
         contents: part → its bytes.
         kinds: the parts to compare, with their kinds, as from `compared`.
     """
-    here = [part for part in contents if part in kinds]
-    chosen = [part for part in here if kinds[part] != "text"] or here
+    here = [(kinds[part], content) for part, content in contents.items() if part in kinds]
+    chosen = [content for kind, content in here if kind != "text"] or [content for _, content in here]
     if not chosen:
         return None
-    numbers = sorted((_crc64(contents[part]), memoryview(contents[part]).nbytes) for part in chosen)
-    packed = b"".join(struct.pack("<QQ", *number) for number in numbers)
-    return int.from_bytes(_crc64(packed).to_bytes(8, "little"), "little", signed=True)
+    numbers = [(_crc64(content), memoryview(content).nbytes) for content in chosen]
+    number = _crc64(b"".join([_PACKED.pack(*one) for one in sorted(numbers)]))
+    return number - (number >> 63 << 64)

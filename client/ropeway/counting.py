@@ -9,11 +9,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ropeway import tally
 from ropeway.errors import QueryError
 from ropeway.indexed import ROW_COLUMNS, Codes, Indexed
 from ropeway.manifest import Task
 from ropeway.query import Scalar
 from ropeway.samples import Ints
+from ropeway.tally import Numbers
 
 T = TypeVar("T", bound=np.generic)
 
@@ -24,9 +26,6 @@ MOST = 100_000
 
 _KEPT, _SMALL = 64, 1 << 10
 """Answers that are kept of a dataset version, and combinations that each may have."""
-
-_BITS = 1 << 26
-"""Pairs of group and subject, up to which a byte for each is quicker than sorting them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +80,20 @@ def count(
     size = len(indexed.rows) if chosen is None else len(chosen)
     if not size:
         return {}
-    number = np.zeros(size, np.int64)
-    for column in columns:  # null is one value more
-        number = number * (len(column.values) + 1) + (column.codes + 1)
-    number, found = _dense(number, int(np.prod([len(column.values) + 1 for column in columns], dtype=np.float64)))
+    number, found = tally.numbered([(column.codes, len(column.values)) for column in columns], size)
     if len(found) > MOST:
         raise QueryError(f"by {', '.join(by)} gives more than {MOST:,} combinations: count by fewer columns")
     sizes = _taken(indexed.rows.column("length").to_numpy(), chosen)
-    samples = np.bincount(number, minlength=len(found))
-    content = np.bincount(number, weights=sizes, minlength=len(found))  # exact up to 2⁵³ bytes
-    people = _taken(indexed.codes("subject").codes, chosen)
-    subjects = _subjects(people, number, len(found))
+    samples, content = tally.sums(number, len(found)), tally.sums(number, len(found), sizes)
+    subjects = indexed.codes("subject")
+    people = _taken(subjects.codes, chosen)
+    persons = tally.distinct(number, len(found), people, len(subjects.values))
     groups = _named(found, columns)
     numbers = None if draw is None else draw(indexed)
     drawn = [(0, 0)] * len(found) if numbers is None else _sums(numbers, chosen, people, number, len(found))
     return {
-        group: Count(int(n), int(size), int(persons), sums)
-        for group, n, size, persons, sums in zip(groups, samples, content, subjects, drawn, strict=True)
+        group: Count(int(n), int(size), int(several), sums)
+        for group, n, size, several, sums in zip(groups, samples, content, persons, drawn, strict=True)
     }
 
 
@@ -114,13 +110,11 @@ def whole(indexed: Indexed, by: Sequence[str], task: Task | None) -> dict[Group,
     return found
 
 
-def _sums(
-    drawn: Drawn, rows: Ints | None, people: npt.NDArray[np.int32], number: Ints, groups: int
-) -> list[tuple[int, int]]:
+def _sums(drawn: Drawn, rows: Ints | None, people: Numbers, number: Numbers, groups: int) -> list[tuple[int, int]]:
     """Of each group the sum over its samples, and that over its different subjects."""
-    samples = np.bincount(number, weights=_taken(drawn.samples, rows), minlength=groups)
+    samples = tally.sums(number, groups, _taken(drawn.samples, rows))
     known, several = people >= 0, len(drawn.subjects)
-    met = np.unique(number[known] * several + people[known])
+    met = tally.different(number[known] * np.int64(several) + people[known])
     weights = drawn.subjects[met % several] if len(met) else None
     subjects = np.bincount(met // max(1, several), weights=weights, minlength=groups)
     return [(int(one), int(other)) for one, other in zip(samples, subjects, strict=True)]
@@ -133,7 +127,7 @@ def _several(indexed: Indexed, rows: Ints | None, task: Task) -> tuple[Ints, Cod
     parents = np.asarray(pc.list_parent_indices(lists), np.int64)
     labels = np.asarray(pc.list_flatten(lists), np.int32)
     parents, labels = parents[labels >= 0], labels[labels >= 0]
-    return (parents if rows is None else rows[parents]), Codes(labels, list(task.classes))
+    return (parents if rows is None else rows[parents]), Codes(labels, pa.array(task.classes, pa.string()))
 
 
 def _codes(indexed: Indexed, name: str, task: Task | None, rows: Ints | None, labels: Codes | None) -> Codes:
@@ -144,10 +138,11 @@ def _codes(indexed: Indexed, name: str, task: Task | None, rows: Ints | None, la
     if stored is None:
         size = len(indexed.rows) if rows is None else len(rows)
         value = _constant(indexed, name)
-        return Codes(np.full(size, -1 if value is None else 0, np.int32), [] if value is None else [value])
+        code = np.int32(-1 if value is None else 0)
+        return Codes(np.broadcast_to(code, size), pa.array([] if value is None else [value], pa.string()))
     whole = indexed.codes(stored)
     if name == "label" and task is not None and task.classes:
-        whole = Codes(whole.codes, [task.classes[int(number)] for number in whole.values])
+        whole = Codes(whole.codes, pa.array(task.classes, pa.string()).take(whole.values))
     return Codes(_taken(whole.codes, rows), whole.values)
 
 
@@ -157,7 +152,8 @@ def _stored(indexed: Indexed, name: str, task: Task | None) -> str | None:
         return name
     if name == "label":
         return f"task.{task.id}" if task is not None and indexed.manifest.task(task.id) else None
-    return next((column for column in indexed.rows.schema.names if column.lower() == f"meta.{name}"), None)
+    found = indexed.metadata.get(name)
+    return None if found is None else str(found.name)
 
 
 def _constant(indexed: Indexed, name: str) -> Scalar | None:
@@ -176,40 +172,10 @@ def _taken(column: npt.NDArray[T], rows: Ints | None) -> npt.NDArray[T]:
     return column if rows is None else column[rows]
 
 
-def _dense(number: Ints, most: int) -> tuple[Ints, Ints]:
-    """Group numbers without gaps, and what each was before."""
-    if most > max(1 << 16, len(number)):
-        found, number = np.unique(number, return_inverse=True)
-        return number, found
-    there = np.flatnonzero(np.bincount(number, minlength=most))
-    if len(there) == most:
-        return number, there
-    renamed = np.zeros(most, np.int64)
-    renamed[there] = np.arange(len(there))
-    return renamed[number], there
-
-
-def _subjects(people: npt.NDArray[np.int32], number: Ints, groups: int) -> Ints:
-    """Different subjects in each group; samples without one do not count."""
-    known = people >= 0
-    if not known.all():
-        people, number = people[known], number[known]
-    if not len(people):
-        return np.zeros(groups, np.int64)
-    several = int(people.max()) + 1
-    pairs = number * several + people
-    if groups * several > _BITS:
-        return np.bincount(np.unique(pairs) // several, minlength=groups)
-    met = np.zeros(groups * several, np.bool_)
-    met[pairs] = True
-    rows = met.reshape(groups, several)  # each counted alone: `sum` over an axis widens every byte first
-    return np.fromiter((np.count_nonzero(row) for row in rows), np.int64, groups)
-
-
 def _named(found: Ints, columns: Sequence[Codes]) -> list[Group]:
     """The values of each group."""
     values = list[list[Scalar | None]]()
     for column in reversed(columns):
-        found, place = np.divmod(found, len(column.values) + 1)
-        values.append([None if code == 0 else column.values[code - 1] for code in place.tolist()])
+        found, digit = np.divmod(found, len(column.values) + 1)
+        values.append(column.values.take(pa.array(digit - 1, mask=digit == 0)).to_pylist())
     return list(zip(*reversed(values), strict=True)) if values else [()]

@@ -79,7 +79,7 @@ class Gpu:
         self._flying: deque[tuple[torch.cuda.Event, Batch]] = deque()
 
     def pool(self, keep: int) -> Pool:
-        return Pool(keep=keep, pinned=_pinned)
+        return Pool(keep=keep, make=_pinned, pinned=True)
 
     def send(self, batch: Batch) -> Sent:
         while self._flying and self._flying[0][0].query():  # type: ignore[no-untyped-call]

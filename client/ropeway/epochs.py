@@ -1,17 +1,29 @@
 """Where a loader is: its epoch and position, saved and loaded."""
 
+import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from ropeway.ahead import AHEAD
+from ropeway.asked import Asked
 from ropeway.bad import BadSample, BadSamples
-from ropeway.job import Job
+from ropeway.job import plan_job
+from ropeway.stream import Streams
 
 
-class Epochs:
+@dataclass(eq=False, repr=False, kw_only=True)
+class Epochs(Asked):
     """What loaders of one process have in common: each iteration is an epoch, or the rest of the one a state is in."""
 
-    def __init__(self, job: Job, bad: BadSamples, seed: int) -> None:
-        self._job, self._bad = job, bad
-        self._seed, self._epoch, self._position = seed, 0, 0
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        threads = os.cpu_count() or 1 if self.threads is None else self.threads
+        self._bad = BadSamples(self.on_bad)
+        self._streams = Streams(self._wanted(threads), self._bad)
+        self._job = plan_job(self, self._streams)
+        self._ahead = min(self.memory // 4, AHEAD)
+        self._seed, self._epoch, self._position = self.seed, 0, 0
         self._fresh = True
 
     def __len__(self) -> int:

@@ -9,11 +9,11 @@ included (null: adopted by headers, nobody has read it); `content` is equal for 
 
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from operator import attrgetter
 from typing import TypeAlias
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -56,8 +56,7 @@ _FIXED = [
 _CONTENT = pa.field("content", pa.int64())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the index says of one sample."""
 
     key: str
@@ -68,8 +67,8 @@ class Row:
     subject: str | None
     parts: Mapping[str, Span]
     content: int | None = None
-    labels: Mapping[str, Label] = field(default_factory=dict)
-    meta: Mapping[str, Value] = field(default_factory=dict)
+    labels: Mapping[str, Label] = {}
+    meta: Mapping[str, Value] = {}
 
 
 def schema(parts: Iterable[str], tasks: Iterable[Task], meta: Mapping[str, str]) -> pa.Schema:
@@ -136,15 +135,15 @@ def _grouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(waiting)
 
 
-def decode(data: bytes | memoryview, *, url: str | None = None) -> pa.Table:
-    """Read an index file.
+def decode(data: bytes | memoryview, *, url: str | None = None, coded: Sequence[str] = ()) -> pa.Table:
+    """Read an index file; the columns `coded` as numbers of their different texts.
 
     Raises:
         FormatError: it is not Parquet, or one of the fixed columns is missing, of another type, or null where only
             `subject` and checksums may be.
     """
     try:
-        rows = pq.read_table(pa.BufferReader(data))
+        rows = pq.ParquetFile(pa.BufferReader(data), read_dictionary=list(coded)).read()
     except (pa.ArrowException, OSError) as error:
         problem = str(error).splitlines()[0]
         raise FormatError(f"not a Parquet index: {problem}", url=url) from error

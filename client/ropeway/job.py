@@ -1,6 +1,6 @@
 """What a loader streams, decided once: a view or a mix, its order, batching and seed.
 
-A job is what the torch loader and the torch dataset share. It knows steps and saved positions; it starts no thread.
+A job is what all loaders share. It knows steps and saved positions; it starts no thread.
 """
 
 from collections.abc import Iterator, Mapping
@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol, TypeAlias
 
+from ropeway.asked import Asked
 from ropeway.cuts import CutJob, Rule
 from ropeway.errors import UsageError
 from ropeway.mix_job import MixJob
@@ -88,37 +89,45 @@ class ViewJob:
 AnyJob: TypeAlias = ViewJob | MixJob | CutJob
 
 
-def plan_job(
-    streamed: View | Mix, batch_size: int | Rule | None, global_batch_size: int | None, *, order: Order, tail: Tail,
-    streams: Streams, rank: int | None, world_size: int | None,
-) -> AnyJob:  # fmt: skip
+def plan_job(asked: Asked, streams: Streams) -> AnyJob:
     """The job a loader was asked for; finds out which rank this is.
 
     Raises:
         UsageError: arguments that do not fit one another, the view or the world.
     """
-    if (rank is None) != (world_size is None):
-        raise UsageError("give both rank= and world_size=, or neither")
-    world = detect() if rank is None or world_size is None else World(rank, world_size)
-    if (batch_size is None) == (global_batch_size is None):
+    world = _world(asked.rank, asked.world_size)
+    if (asked.batch_size is None) == (asked.global_batch_size is None):
         raise UsageError("give one of batch_size= (per rank) and global_batch_size=")
-    streams.wanted.check(list(streamed.sources.values()) if isinstance(streamed, Mix) else [streamed])
-    if batch_size is not None and not isinstance(batch_size, int):
-        return _cut_job(streamed, order, batch_size, world, tail, streams)
-    whole = global_batch_size if global_batch_size is not None else (batch_size or 0) * world.size
+    view, order, tail = asked.view, asked.order or Shuffled(), asked.tail
+    streams.wanted.check(list(view.sources.values()) if isinstance(view, Mix) else [view])
+    if asked.batch_size is not None and not isinstance(asked.batch_size, int):
+        return _cut_job(view, order, asked.batch_size, world, tail, streams)
+    whole = asked.global_batch_size if asked.global_batch_size is not None else (asked.batch_size or 0) * world.size
     batching = Batching(whole, world, tail)
-    if isinstance(streamed, Mix):
-        if tail != "drop":
-            raise UsageError(f"a mix has no tail: its epochs are whole steps; leave out tail={tail!r}")
-        if isinstance(order, Shuffled):  # its sources are open at the same time
-            order = replace(order, open_bytes=max(1, order.open_bytes // len(streamed.sources)))
-        return MixJob(streamed, order, batching, streams)
-    if batching.count(streamed.samples) == 0:
+    if isinstance(view, Mix):
+        return _mix_job(view, order, batching, streams)
+    if batching.count(view.samples) == 0:
         raise UsageError(
-            f"the view has {streamed.samples} samples, fewer than one global batch of {whole}: take a smaller batch, "
+            f"the view has {view.samples} samples, fewer than one global batch of {whole}: take a smaller batch, "
             "or tail='pad' or 'wrap'"
         )
-    return ViewJob(streamed, order, batching, streams)
+    return ViewJob(view, order, batching, streams)
+
+
+def _world(rank: int | None, world_size: int | None) -> World:
+    if rank is None and world_size is None:
+        return detect()
+    if rank is None or world_size is None:
+        raise UsageError("give both rank= and world_size=, or neither")
+    return World(rank, world_size)
+
+
+def _mix_job(mix: Mix, order: Order, batching: Batching, streams: Streams) -> MixJob:
+    if batching.tail != "drop":
+        raise UsageError(f"a mix has no tail: its epochs are whole steps; leave out tail={batching.tail!r}")
+    if isinstance(order, Shuffled):  # its sources are open at the same time
+        order = replace(order, open_bytes=max(1, order.open_bytes // len(mix.sources)))
+    return MixJob(mix, order, batching, streams)
 
 
 def _cut_job(streamed: View | Mix, order: Order, rule: Rule, world: World, tail: Tail, streams: Streams) -> CutJob:

@@ -1,6 +1,6 @@
 """Streaming a joined view: its samples and their partners are streams of their own, put together batch by batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, tee
 from typing import TYPE_CHECKING
@@ -50,7 +50,7 @@ class JoinedStream:
         """What was asked of the stores so far."""
         return sum((stream.traffic() for stream, _ in self._legs), Counts())
 
-    def deliveries(self, steps: Iterator[Step], *, masked: bool, appetite: Appetite) -> Iterator[list["Delivery"]]:
+    def deliveries(self, steps: Iterator[Step], *, masked: bool, appetite: Appetite) -> Generator[list["Delivery"]]:
         """The batches of a rank's steps: those of the view's own samples, with their partners' parts; see `Stream`."""
         feeds = tee(steps, len(self._legs))
         streams = [
@@ -63,7 +63,7 @@ class JoinedStream:
                 yield [_merged(several)]
         finally:
             for stream in streams:
-                stream.close()  # type: ignore[attr-defined]
+                stream.close()
 
 
 def legs(view: View) -> list[Leg]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ropeway import samples
+from ropeway import samples, shard_table
 from ropeway.definition import Joined
 from ropeway.errors import UsageError
 from ropeway.manifest import Part, Task
@@ -74,7 +74,7 @@ class JoinedSource:
     def samples(self) -> Samples:
         ours, theirs = self.left_table.take(self.rows), self.right_table
         shift = len(ours.shards)
-        shards = ours.shards + theirs.shards
+        shards = shard_table.together([ours.shards, theirs.shards])
         partners = [replace(one, shards=shards) for one in ours.partners]
         others = (replace(theirs, partners=(), labels={}), *theirs.partners)
         partners += [replace(_aligned(one, self.partner, shift), shards=shards) for one in others]

@@ -29,6 +29,8 @@ def escape_key(raw: str) -> str:
     """
     if not raw or "" in raw.split("/"):
         raise FormatError(f"a raw id may not be empty or have an empty segment between slashes: {raw!r}")
+    if "%" not in raw and _KEY.fullmatch(raw):
+        return raw
     try:
         key = "/".join(quote(segment, safe="").replace(".", "%2E").replace("~", "%7E") for segment in raw.split("/"))
     except UnicodeEncodeError as error:

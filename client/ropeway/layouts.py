@@ -48,7 +48,7 @@ def pack(layout: Layout) -> bytes:
     return wire.pack_columns({"shard": layout.shard, "length": _narrow(layout.length), "gap": _narrow(gap)}, len(gap))
 
 
-def unpack(page: bytes | memoryview, shards: tuple[ShardRef, ...]) -> Layout:
+def unpack(page: bytes | memoryview, shards: Sequence[ShardRef]) -> Layout:
     """The layout of a page's rows.
 
     Raises:
@@ -60,6 +60,7 @@ def unpack(page: bytes | memoryview, shards: tuple[ShardRef, ...]) -> Layout:
     firsts = np.flatnonzero(np.diff(shard, prepend=np.int32(-1)))
     before = np.where(firsts > 0, ends[firsts - 1], 0)
     ends -= np.repeat(before, np.diff(np.append(firsts, len(shard))))
+    shard = shard.copy()  # or all of the page would stay in memory with it
     return Layout(shards=shards, shard=shard, offset=ends - length, length=length)
 
 

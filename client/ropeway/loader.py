@@ -1,32 +1,19 @@
 """The loader: shuffled batches of a view as torch tensors, read ahead by threads. The fast path."""
 
 import logging
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import torch
 
 from ropeway import device as devices
-from ropeway.ahead import AHEAD, ahead
-from ropeway.bad import BadSamples, OnBad
-from ropeway.cache import DiskCache
-from ropeway.collate import Collate
-from ropeway.cuts import Rule
-from ropeway.decode import Decode, Decoder
+from ropeway.ahead import ahead
 from ropeway.device import Sent
 from ropeway.epochs import Epochs
-from ropeway.job import plan_job
 from ropeway.meter import Meter, Stats
 from ropeway.mix_job import MixJob
-from ropeway.mixing import Mix
-from ropeway.order import Order, Shuffled
-from ropeway.readings import Reading
-from ropeway.steps import Tail
-from ropeway.stream import Batch, Delivery, Streams
-from ropeway.view import View
-from ropeway.wanted import MEMORY, Wanted
+from ropeway.stream import Batch, Delivery
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +21,7 @@ Hook = Callable[[dict[str, float], int], object]
 """Takes `Stats.flat()` and the number of batches so far: `wandb.log` is one."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class StreamingLoader(Epochs):
     """Iterate once per epoch; each batch is a dict of tensors and lists (see `ropeway.stream.deliveries`).
 
@@ -64,50 +52,20 @@ class StreamingLoader(Epochs):
         memory: bytes that the loader may hold: ranges of shards under way or not yet used up (shards that are local
             files are mapped instead), and batches made ahead.
         requests: range requests at once; by default as many as the view's ranges want (`ropeway.tuning.suggest`).
-        request_bytes: of one range request, at most; by default up to 8 MiB.
+        request_bytes: of one range request, at most; by default up to 8 MiB, or 32 where most of the view is needed
+            before the first batches are complete.
         cache: a `ropeway.DiskCache`, where ranges of shards that are not local files are kept for later epochs.
 
     Raises:
         UsageError: arguments that do not fit the view or the world; the message says what would.
     """
 
-    def __init__(  # noqa: PLR0913 - the front door: every knob has a default
-        self,
-        view: View | Mix,
-        batch_size: int | Rule | None = None,
-        *,
-        global_batch_size: int | None = None,
-        seed: int = 0,
-        parts: Sequence[str] | Mapping[str, Reading | str] | None = None,
-        order: Order | None = None,
-        tail: Tail = "drop",
-        on_bad: OnBad = "raise",
-        device: str | torch.device | None = None,
-        rank: int | None = None,
-        world_size: int | None = None,
-        decoders: Mapping[str, Decoder | Decode] | None = None,
-        ragged: Mapping[str, Collate] | None = None,
-        threads: int | None = None,
-        memory: int = MEMORY,
-        requests: int | None = None,
-        request_bytes: int | None = None,
-        cache: DiskCache | None = None,
-    ) -> None:
-        bad = BadSamples(on_bad)
-        threads = os.cpu_count() or 1 if threads is None else threads
-        wanted = Wanted.asked(
-            parts, decoders, ragged, threads=threads, memory=memory, requests=requests, request_bytes=request_bytes,
-            cache=cache,
-        )  # fmt: skip
-        self._streams = Streams(wanted, bad)
-        job = plan_job(
-            view, batch_size, global_batch_size, order=order or Shuffled(), tail=tail, streams=self._streams, rank=rank,
-            world_size=world_size,
-        )  # fmt: skip
-        super().__init__(job, bad, seed)
-        self._target = devices.target(device)
-        self._streams.pool = self._target.pool(memory // 4)
-        self._ahead = min(memory // 4, AHEAD)
+    device: str | torch.device | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._target = devices.target(self.device)
+        self._streams.pool = self._target.pool(self.memory // 4)
         self._hooks: list[tuple[Hook, int]] = []
         self._meter = Meter()
 

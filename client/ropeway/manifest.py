@@ -250,33 +250,41 @@ def loads_latest(data: bytes, *, url: str | None = None) -> Latest:
 def check(manifest: Manifest) -> None:
     """Raise FormatError when a manifest contradicts itself."""
     check_dataset(manifest.dataset)
-    if not _VERSION.fullmatch(manifest.version):
+    if not is_version(manifest.version):
         raise FormatError(f"not a version: {manifest.version!r} (12 hex digits)", dataset=manifest.dataset)
     for part in manifest.parts:
         check_part(part.name)
-    for shard in manifest.shards:
-        if not is_url(shard.path):
-            _check_path(shard.path, manifest)
-    for file in manifest.index:
-        _check_path(file.path, manifest)
+    _check_paths(manifest)
     _check_unique("part", (part.name for part in manifest.parts), manifest)
     _check_unique("task", (task.id for task in manifest.tasks), manifest)
     _check_unique("split", (split.name for split in manifest.splits), manifest)
     _check_unique("shard", (shard.path for shard in manifest.shards), manifest)
     _check_unique("index file", (file.path for file in manifest.index), manifest)
     for task in manifest.tasks:
-        check_task(task.id)
-        _check_unique(f"class of task {task.id}", task.classes, manifest)
         _check_task(task, manifest)
-    _check_totals(manifest)
-    for part in manifest.parts:
-        if part.samples > manifest.samples:
-            raise FormatError(
-                f"part {part.name} is in {part.samples} samples of {manifest.samples}", dataset=manifest.dataset
-            )
+    _check_shards(manifest)
+    _check_index_sums(manifest)
+    for split in manifest.splits:
+        _check_split(split, manifest)
+    _check_samples(manifest)
+
+
+def _check_paths(manifest: Manifest) -> None:
+    shards = [shard.path for shard in manifest.shards if not is_url(shard.path)]
+    for path in [*shards, *(file.path for file in manifest.index)]:
+        if not path or {"", ".", ".."} & set(path.split("/")):
+            raise FormatError(f"not a path in the dataset's folder: {path!r}", dataset=manifest.dataset)
+
+
+def _check_unique(what: str, names: Iterable[str], manifest: Manifest) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise FormatError(f"{what} {twice[0]!r} is there twice", dataset=manifest.dataset)
 
 
 def _check_task(task: Task, manifest: Manifest) -> None:
+    check_task(task.id)
+    _check_unique(f"class of task {task.id}", task.classes, manifest)
     count = len(task.classes)
     right = {"binary": count == 2, "multiclass": count > 0, "multilabel": count > 0, "regression": count == 0}
     if not right.get(task.type, True):
@@ -288,18 +296,7 @@ def _check_task(task: Task, manifest: Manifest) -> None:
         raise FormatError(f"task {task.id}: there is no part {task.target!r}", dataset=manifest.dataset)
 
 
-def _check_path(path: str, manifest: Manifest) -> None:
-    if not path or {"", ".", ".."} & set(path.split("/")):
-        raise FormatError(f"not a path in the dataset's folder: {path!r}", dataset=manifest.dataset)
-
-
-def _check_unique(what: str, names: Iterable[str], manifest: Manifest) -> None:
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise FormatError(f"{what} {twice[0]!r} is there twice", dataset=manifest.dataset)
-
-
-def _check_totals(manifest: Manifest) -> None:
+def _check_shards(manifest: Manifest) -> None:
     splits = {split.name for split in manifest.splits}
     for shard in manifest.shards:
         if not _SHA256.fullmatch(shard.sha256):
@@ -308,24 +305,38 @@ def _check_totals(manifest: Manifest) -> None:
             raise FormatError(
                 f"shard of a split that is not listed: {shard.split}", dataset=manifest.dataset, shard=shard.path
             )
+
+
+def _check_index_sums(manifest: Manifest) -> None:
     for file in manifest.index:
         if not _SHA256.fullmatch(file.sha256):
             raise FormatError(f"sha256 of {file.path} is not 64 hex digits", dataset=manifest.dataset)
-    for split in manifest.splits:
-        if split.subjects > split.samples:
-            raise FormatError(
-                f"split {split.name} has {split.subjects} subjects in {split.samples} samples", dataset=manifest.dataset
-            )
-        shards = [shard for shard in manifest.shards if shard.split == split.name]
-        totals = (sum(shard.samples for shard in shards), sum(shard.bytes for shard in shards), len(shards))
-        if totals != (split.samples, split.bytes, split.shards):
-            raise FormatError(
-                f"split {split.name} says {split.samples} samples, {split.bytes} bytes, {split.shards} shards; "
-                f"its shards add up to {totals[0]}, {totals[1]}, {totals[2]}",
-                dataset=manifest.dataset,
-            )
+
+
+def _check_split(split: Split, manifest: Manifest) -> None:
+    if split.subjects > split.samples:
+        raise FormatError(
+            f"split {split.name} has {split.subjects} subjects in {split.samples} samples", dataset=manifest.dataset
+        )
+    shards = [shard for shard in manifest.shards if shard.split == split.name]
+    totals = (sum(shard.samples for shard in shards), sum(shard.bytes for shard in shards), len(shards))
+    if totals != (split.samples, split.bytes, split.shards):
+        raise FormatError(
+            f"split {split.name} says {split.samples} samples, {split.bytes} bytes, {split.shards} shards; "
+            f"its shards add up to {totals[0]}, {totals[1]}, {totals[2]}",
+            dataset=manifest.dataset,
+        )
+
+
+def _check_samples(manifest: Manifest) -> None:
+    """The samples of the index, and of each part, against those of all splits."""
     if sum(file.rows for file in manifest.index) != manifest.samples:
         raise FormatError("the index files do not have one row per sample", dataset=manifest.dataset)
+    for part in manifest.parts:
+        if part.samples > manifest.samples:
+            raise FormatError(
+                f"part {part.name} is in {part.samples} samples of {manifest.samples}", dataset=manifest.dataset
+            )
 
 
 @dataclass(frozen=True, slots=True)

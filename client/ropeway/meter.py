@@ -13,13 +13,16 @@ T = TypeVar("T")
 
 _ADVICE: Mapping[str, str] = {
     "plan": "working out the order: larger batches cost less of it",
-    "fetch": "the store: more requests= or memory= may help, and a ropeway.DiskCache from the second epoch on",
+    "fetch": "the store: more requests= or memory= may help",
     "move": "memory: checksums and copies; there is little to gain but by reading fewer parts",
     "decode": "decoding: more threads= or cores, or smaller pictures with ropeway.Image(size)",
     "collate": "putting batches together: ragged parts and small batches cost most here",
     "device": "copying to the device",
 }
 """Stages of making a batch, in order, and what to do where one takes longest."""
+
+_CACHE = ", and a ropeway.DiskCache from the second epoch on"
+_FILES = "the disk that shards are read from: what is in the page cache by then comes faster"
 
 READY = 0.01
 """Share of the time that a user who never really waits spends on taking batches."""
@@ -71,7 +74,13 @@ class Stats:
             return f"your steps: batches are ready before they are asked for (waited {self.data_wait:.1%} of the time)"
         slowest = max(_ADVICE, key=lambda stage: self.stages.get(stage, 0.0))
         share = self.stages.get(slowest, 0.0) / (sum(self.stages.values()) or 1.0)
-        return f"{_ADVICE[slowest]} (waited {self.data_wait:.0%} of the time; {slowest} is {share:.0%} of the work)"
+        advice = self._of_fetching() if slowest == "fetch" else _ADVICE[slowest]
+        return f"{advice} (waited {self.data_wait:.0%} of the time; {slowest} is {share:.0%} of the work)"
+
+    def _of_fetching(self) -> str:
+        if not self.traffic.requests:  # shards are local files, or all of them were in the disk cache
+            return _FILES
+        return _ADVICE["fetch"] + (_CACHE if self.cache is None else "")
 
     def flat(self, prefix: str = "data/") -> dict[str, float]:
         """Every figure by name, as loggers of metrics take them (`wandb.log(loader.stats().flat())`)."""

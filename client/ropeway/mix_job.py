@@ -1,7 +1,7 @@
 """Streaming a mix of views: each source streams its own epochs, in its own order, as its turns come."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -55,38 +55,34 @@ class MixJob:
     def deliveries(
         self, seed: int, epoch: int, position: int, *, offset: int = 0, stride: int = 1
     ) -> Iterator[list[Delivery]]:
-        whole, per_source = self.batching.global_batch, self.mix.batches == "per-source"
-        first = epoch * self._steps_per_epoch + position // whole
-        wanted = range(first + offset, (epoch + 1) * self._steps_per_epoch, stride)
-        share, world_size = len(self.mix.sources), self.batching.world.size
-        streams = [
-            self.streams.of(view, share=share).deliveries(
-                self._steps(number, view, seed, first, wanted),
-                masked=False,
-                appetite=self.order.appetite(view.layout(), world_size),
-            )
-            for number, view in enumerate(self.mix.sources.values())
-        ]
-        sources = [chain.from_iterable(stream) for stream in streams]
-        names = list(self.mix.sources)
+        begin = epoch * self._steps_per_epoch
+        first = begin + position // self.batching.global_batch
+        wanted = range(first + offset, begin + self._steps_per_epoch, stride)
+        streams = self._streams(seed, first, wanted)
+        sources = {name: chain.from_iterable(stream) for name, stream in streams.items()}
         try:
             for step in wanted:
-                after = (step + 1 - epoch * self._steps_per_epoch) * whole
-                if per_source:
-                    turn = self.mix.source_at(seed, step)
-                    delivery = next(sources[turn])
-                    labelled = {**delivery.batch, "__source__": names[turn]}
-                    yield [replace(delivery, position=after, batch=labelled)]
+                after = (step + 1 - begin) * self.batching.global_batch
+                if self.mix.batches == "per-source":
+                    name = list(sources)[self.mix.source_at(seed, step)]
+                    yield [_of_one(name, next(sources[name]), after)]
                 else:
-                    given = {name: next(source) for name, source in zip(names, sources, strict=True)}
-                    samples = sum(delivery.samples for delivery in given.values())
-                    size = sum(delivery.bytes for delivery in given.values())
-                    unchecked = sum(delivery.unchecked for delivery in given.values())
-                    batch = {name: delivery.batch for name, delivery in given.items()}
-                    yield [Delivery(after, batch, samples, size, unchecked)]
+                    yield [_of_all({name: next(source) for name, source in sources.items()}, after)]
         finally:
-            for stream in streams:
-                stream.close()  # type: ignore[attr-defined]
+            for stream in streams.values():
+                stream.close()
+
+    def _streams(self, seed: int, first: int, wanted: range) -> dict[str, Generator[list[Delivery]]]:
+        """The deliveries of each source, begun at a step."""
+        share, size = len(self.mix.sources), self.batching.world.size
+        return {
+            name: self.streams.of(view, share=share).deliveries(
+                self._steps(number, view, seed, first, wanted),
+                masked=False,
+                appetite=self.order.appetite(view.layout(), size),
+            )
+            for number, (name, view) in enumerate(self.mix.sources.items())
+        }
 
     def _taken(self, seed: int, step: int) -> Ints:
         """Samples of each source given to the whole world before a step."""
@@ -105,6 +101,22 @@ class MixJob:
             rows, windows = feed.until(after)
             if step in wanted:
                 yield Step(after, rows, np.ones(len(rows), np.bool_), windows)
+
+
+def _of_one(name: str, delivery: Delivery, after: int) -> Delivery:
+    """A batch of one source, which says so; then the world is at `after`."""
+    return replace(delivery, position=after, batch={**delivery.batch, "__source__": name})
+
+
+def _of_all(given: Mapping[str, Delivery], after: int) -> Delivery:
+    """A batch that has one of each source, by name."""
+    return Delivery(
+        position=after,
+        batch={name: delivery.batch for name, delivery in given.items()},
+        samples=sum(delivery.samples for delivery in given.values()),
+        bytes=sum(delivery.bytes for delivery in given.values()),
+        unchecked=sum(delivery.unchecked for delivery in given.values()),
+    )
 
 
 @dataclass(frozen=True)

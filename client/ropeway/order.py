@@ -8,6 +8,15 @@ The construction is part of the format: the README tells it in words, golden tes
     windows    in each lane, every K pieces of blocks in turn; a window's samples are sorted by a keyed hash of the row
     position   p is slot p div L of lane p mod L
 
+So with 3 lanes, windows of 1 block, and the 4 blocks A (rows 0 and 1), B (2 to 4), C (5 to 7), D (8 and 9), by seed 1:
+
+    ranked     B     D   A   C
+    sequence   2 3 4 8 9 0 1 5 6 7
+    lanes      2 3 4 8 | 9 0 1 | 5 6 7
+    windows    3 4 2 / 8 | 9 / 1 0 | 7 6 5
+    position   0 3 6   9 | 1   4 7 | 2 5 8
+    epoch      3 9 7 4 1 6 2 0 5 8
+
 A rank of W takes the positions ≡ rank (mod W). Where W divides L those are whole lanes, so no two ranks read the same
 block. Memory is per block, work is per window: nothing is replayed to start in the middle.
 """
@@ -236,32 +245,44 @@ class ShuffledEpoch:
 
     def _slots(self, lanes: Ints, slot: int, until: int) -> tuple[Ints, Ints]:
         """Rows and windows of the slots `slot` to `until` of some lanes, int64 (lanes, slots); −1 past a lane's end."""
-        share, extra = divmod(self.samples, self._lanes)
-        first = lanes * share + np.minimum(lanes, extra)
-        stop = first + share + (lanes < extra)
-        low, high = np.minimum(first + slot, stop), np.minimum(first + until, stop)
         table = np.full((2, len(lanes), until - slot), -1, np.int64)
-        there = np.flatnonzero(low < high)
-        if not len(there):
-            return table[0], table[1]
-        first, stop, low, high = first[there], stop[there], low[there], high[there]
-        origin = self._block_at(first)
-        begin = origin + (self._block_at(low) - origin) // self._window * self._window
-        end = np.minimum(
-            origin + ((self._block_at(high - 1) - origin) // self._window + 1) * self._window, len(self._ranked)
-        )
-        of, numbers = _runs(begin, end)  # the blocks: which lane each is for
-        ends = self._ends[numbers].astype(np.int64)
-        begins = np.where(numbers > 0, self._ends[numbers - 1], 0).astype(np.int64)
-        base = self._starts[self._ranked[numbers]].astype(np.int64) - begins
-        block, sequence = _runs(np.clip(begins, first[of], stop[of]), np.clip(ends, first[of], stop[of]))
-        turns, lane = (numbers - origin[of]) // self._window, of[block]
-        fresh = np.flatnonzero((np.diff(turns) != 0) | (np.diff(of) != 0)) + 1  # blocks that begin another window
-        rows = self._mixed(sequence + base[block], np.searchsorted(block, fresh))
-        chosen = (sequence >= low[lane]) & (sequence < high[lane])
-        lane, at = lane[chosen], (sequence - low[lane])[chosen]
-        table[0, there[lane], at], table[1, there[lane], at] = rows[chosen], turns[block[chosen]]
+        first, stop = _cut(self.samples, self._lanes, lanes)
+        low, high = np.minimum(first + slot, stop), np.minimum(first + until, stop)
+        there = np.flatnonzero(low < high)  # lanes that are long enough
+        if len(there):
+            first, stop, low, high = first[there], stop[there], low[there], high[there]
+            ranks, of, windows = self._open(first, low, high)
+            block, at, rows = self._laid_out(ranks, first[of], stop[of])
+            fresh = np.flatnonzero((np.diff(windows) != 0) | (np.diff(of) != 0)) + 1  # blocks that begin another window
+            rows, lane = self._mixed(rows, np.searchsorted(block, fresh)), of[block]
+            wanted = (at >= low[lane]) & (at < high[lane])
+            place = there[lane[wanted]], (at - low[lane])[wanted]
+            table[0][place], table[1][place] = rows[wanted], windows[block[wanted]]
         return table[0], table[1]
+
+    def _open(self, first: Ints, low: Ints, high: Ints) -> tuple[Ints, Ints, Ints]:
+        """The blocks of all windows that hold any of the places `low` to `high` of lanes that begin at `first`.
+
+        Returns:
+            Rank of each block, which of the lanes it is opened for (a block that was cut by two), and the number of its
+            window in that lane.
+        """
+        origin = self._block_at(first)
+        before, last = ((self._block_at(place) - origin) // self._window for place in (low, high - 1))
+        begin, end = origin + before * self._window, origin + (last + 1) * self._window
+        of, ranks = _runs(begin, np.minimum(end, len(self._ranked)))
+        return ranks, of, (ranks - origin[of]) // self._window
+
+    def _laid_out(self, ranks: Ints, first: Ints, stop: Ints) -> tuple[Ints, Ints, Ints]:
+        """The samples of blocks, each between the places `first` and `stop` of its lane, one block after the other.
+
+        Returns:
+            Of each sample: which of the blocks it is in, its place in the sequence, and its row.
+        """
+        ends = self._ends[ranks].astype(np.int64)
+        begins = np.where(ranks > 0, self._ends[ranks - 1], 0).astype(np.int64)
+        block, at = _runs(np.clip(begins, first, stop), np.clip(ends, first, stop))
+        return block, at, at + (self._starts[self._ranked[ranks]].astype(np.int64) - begins)[block]
 
     def _mixed(self, rows: Ints, cuts: Ints) -> Ints:
         """Rows sorted by their hash within each window; `cuts` says where the windows meet.
@@ -274,8 +295,9 @@ class ShuffledEpoch:
             hashes[low:high].sort()
         return unkeyed(hashes, self._key)
 
-    def _block_at(self, sequence: Ints) -> Ints:
-        return np.searchsorted(self._ends, sequence, side="right")
+    def _block_at(self, places: Ints) -> Ints:
+        """Ranks of the blocks that hold these places of the sequence."""
+        return np.searchsorted(self._ends, places, side="right")
 
 
 class _Storage:
@@ -288,6 +310,13 @@ class _Storage:
             first = low + (rank - low) % world_size
             positions = np.arange(first, min(low + depth, self.samples), world_size)
             yield Stretch(positions, positions, positions // world_size >> 8)
+
+
+def _cut(samples: int, lanes: int, numbers: Ints) -> tuple[Ints, Ints]:
+    """Where in the sequence the lanes of these numbers begin and stop, of all that it is cut into."""
+    share, extra = divmod(samples, lanes)
+    first = numbers * share + np.minimum(numbers, extra)
+    return first, first + share + (numbers < extra)
 
 
 def _runs(starts: Ints, stops: Ints) -> tuple[Ints, Ints]:

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ropeway import manifest as manifests
-from ropeway.decode import DECODERS
 from ropeway.indexed import load_index
 from ropeway.keys import unescape_key
 from ropeway.manifest import Manifest
+from ropeway.privacy_pictures import pictures_in
 from ropeway.privacy_pixels import KINDS, RULE, TextReader
 from ropeway.privacy_rules import NAME, Hit, Identifiers, masked, shapes
 from ropeway.privacy_texts import texts
@@ -57,7 +57,7 @@ class PrivacyReport:
     """What was read, how often each rule was met, and the first findings of each; empty `counts` mean nothing found.
 
     Attributes:
-        unseen: format → parts whose pictures were to be looked at and nothing here decodes.
+        unseen: what was to be looked at and could not be, by format → how often.
     """
 
     dataset: str
@@ -135,7 +135,8 @@ def _keys(rows: pa.Table, found: _Findings) -> Iterator[str]:
 def _columns(rows: pa.Table, found: _Findings) -> None:
     """Each distinct value of each column once; a finding names the first sample that has it."""
     for name in ("subject", *(name for name in rows.schema.names if name.startswith("meta."))):
-        column = rows.column(name)
+        stored = rows.column(name)
+        column = stored.cast(stored.type.value_type) if pa.types.is_dictionary(stored.type) else stored
         is_text = pa.types.is_string(column.type)
         for value in pc.drop_null(column.unique()).to_pylist():
             hits = found.words(value) if is_text else [*found.identifiers.found(str(value)), *_age(name, value)]
@@ -159,22 +160,23 @@ def _sample(sample: StoredSample, shard: str, found: _Findings) -> None:
 
 def _pictures(sample: StoredSample, shard: str, pictured: Set[str], reader: TextReader, found: _Findings) -> None:
     for part in sample.parts:
-        if part.name not in pictured:
-            continue
-        if part.format not in DECODERS:
-            found.unseen[part.format] += 1
-        else:
-            for words in _seen(part, reader):
+        if part.name in pictured:
+            for words in _seen(part, reader, found):
                 hits = found.words(words.text) or [Hit(words.rule, words.text)]
                 found.add(f"{part.name}.{part.format}, {words.place}", hits, shard, sample.key)
 
 
-def _seen(part: StoredPart, reader: TextReader) -> list[Words]:
-    """The text in a part's picture; that it cannot be looked at is a finding, too."""
+def _seen(part: StoredPart, reader: TextReader, found: _Findings) -> Iterator[Words]:
+    """The text in a part's pictures; that one cannot be looked at is a finding, too."""
     try:
-        return [words._replace(rule=RULE) for words in reader.words(DECODERS[part.format].decode(part.content))]
+        for place, values, unseen in pictures_in(part.format, part.content):
+            if values is None:
+                found.unseen[unseen] += 1
+                continue
+            for words in reader.words(values):
+                yield words._replace(place=f"{place}, {words.place}" if place else words.place, rule=RULE)
     except (ValueError, OSError):
-        return [Words("content", part.format, "not readable")]
+        yield Words("content", part.format, "not readable")
 
 
 def _hits(words: Words, found: _Findings) -> list[Hit]:

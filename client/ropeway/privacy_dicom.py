@@ -1,12 +1,10 @@
 """What a stored DICOM object still says of a person, read without the packer's allow-list: a check of it."""
 
 import io
-import logging
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
+from ropeway.decoders.dicom import quiet
 from ropeway.decoders.libraries import require
 from ropeway.privacy_words import Words, jpeg_segments, printable
 
@@ -24,7 +22,7 @@ def dicom(content: bytes) -> Iterator[Words]:
         ValueError: it is no DICOM object.
     """
     pydicom = require("pydicom", "dicom")
-    with _quiet():
+    with quiet():
         try:
             dataset = pydicom.dcmread(io.BytesIO(content))
         except pydicom.errors.InvalidDicomError as error:
@@ -78,17 +76,3 @@ def _frames(element: Any) -> Iterator[Words]:
             for marker, payload in jpeg_segments(fragment):
                 if marker in (0xFE, 0x64) or 0xE0 <= marker <= 0xEF:
                     yield from printable("compressed frame", payload)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without pydicom's warnings: they quote header values."""
-    logger = logging.getLogger("pydicom")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -13,6 +13,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import msgpack
@@ -21,9 +22,11 @@ from PIL import ExifTags, Image
 
 from ropeway.decode import VIDEOS
 from ropeway.decoders.libraries import damage, require
+from ropeway.decoders.wfdb_annotations import ANNOTATORS
 from ropeway.privacy_arrays import hdf5, matlab, metaimage
 from ropeway.privacy_dicom import dicom
 from ropeway.privacy_rules import decoded
+from ropeway.privacy_signals import edf, wfdb_annotations
 from ropeway.privacy_words import Words, jpeg_segments, printable
 
 _LARGEST = 1 << 24
@@ -47,12 +50,22 @@ def texts(form: str, content: memoryview) -> Iterator[Words]:
     """
     read = _READERS.get(form.lower(), _unknown)
     try:
-        with damage(*_DAMAGE), warnings.catch_warnings():
+        with damage(*_DAMAGE), warnings.catch_warnings(), _of_any_size():
             warnings.simplefilter("error", UserWarning)  # PIL warns of tags that it cannot read
             found = list(read(bytes(content)))
     except (ValueError, OSError):
         found = [Words("content", form, "not readable"), *_unknown(bytes(content))]
     yield from found
+
+
+@contextmanager
+def _of_any_size() -> Iterator[None]:
+    """PIL refuses to open a slide for the pixels that it would have: only its tags are read here."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def _unknown(content: bytes) -> Iterator[Words]:
@@ -213,37 +226,6 @@ def _picture(content: bytes) -> Iterator[Words]:
                 yield from printable(str(name), value.encode() if isinstance(value, str) else value)
 
 
-def _edf(content: bytes) -> Iterator[Words]:
-    """Header and annotations; the patient's field must be blank or X, as EDF+ writes what is unknown."""
-    if len(content) < 256:
-        raise ValueError("an EDF cut short")
-    patient, recording, start = (decoded(content[a:b]).strip() for a, b in ((8, 88), (88, 168), (168, 176)))
-    if patient.replace("X", "").strip():
-        yield Words("patient field", patient, "person's name")
-    yield Words("recording field", recording)
-    if start not in ("01.01.85", ""):
-        yield Words("start date", start, "date")
-    size, signals = int(content[184:192]), int(content[252:256])
-    yield from printable("signal headers", content[256:size])
-    yield from printable("annotations", b"\0".join(_annotations(content, size, signals)))
-
-
-def _annotations(content: bytes, size: int, signals: int) -> Iterator[bytes]:
-    """The bytes of each data block's annotation signals."""
-    width = 3 if content[:8] == b"\xffBIOSEMI" else 2
-    labels = [content[256 + 16 * n : 272 + 16 * n].strip() for n in range(signals)]
-    counts = 256 + 216 * signals  # where the samples of a block are counted, 8 characters a signal
-    lengths = [width * int(content[counts + 8 * n : counts + 8 * n + 8]) for n in range(signals)]
-    if sum(lengths) < 1:
-        return
-    for block in range(size, len(content), sum(lengths)):
-        at = block
-        for label, length in zip(labels, lengths, strict=True):
-            if label in (b"EDF Annotations", b"BDF Annotations"):
-                yield content[at : at + length].rstrip(b"\0")
-            at += length
-
-
 def _nifti(content: bytes) -> Iterator[Words]:
     if content[:2] == b"\x1f\x8b":
         yield from printable("gzip header", content[3:512].partition(b"\0\0")[0] if content[3] & 0x18 else b"")
@@ -276,6 +258,7 @@ _READERS: Mapping[str, Callable[[bytes], Iterator[Words]]] = {
     "json": _json, "msgpack": _msgpack, "npy": _npy, "npz": _npz,
     "jpg": _jpeg, "jpeg": _jpeg, "png": _png, **dict.fromkeys(("webp", "bmp"), _picture),
     **dict.fromkeys(("tif", "tiff", "slide.tif"), _tiff), **dict.fromkeys(("wfdb", "zip"), _archive),
-    "mha": metaimage, "mat": matlab, **dict.fromkeys(("h5ad", "h5", "hdf5"), hdf5),
-    "dcm": dicom, "edf": _edf, "bdf": _edf, "nii": _nifti, "nii.gz": _nifti, **dict.fromkeys(VIDEOS, _video),
+    "mha": metaimage, "mat": matlab, "set": matlab, **dict.fromkeys(("h5ad", "h5", "hdf5"), hdf5),
+    **dict.fromkeys(ANNOTATORS, wfdb_annotations),
+    "dcm": dicom, "edf": edf, "bdf": edf, "nii": _nifti, "nii.gz": _nifti, **dict.fromkeys(VIDEOS, _video),
 }  # fmt: skip

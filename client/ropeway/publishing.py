@@ -4,6 +4,7 @@ Each step may be repeated and raced. Whoever creates the manifest first has publ
 version there.
 """
 
+from functools import cache
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 
@@ -53,6 +54,7 @@ def point_latest(store: Store, dataset: str, version: str) -> Latest:
         return later
 
 
+@cache
 def software() -> str:
     """Name and version of this software."""
     try:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from ropeway.cache import DiskCache
-from ropeway.catalog import Stats, as_tuple
+from ropeway.catalog import Catalog, Stats
 from ropeway.definition import Definition
 from ropeway.described import DatasetInfo, SampleInfo, TaskInfo
 from ropeway.errors import NotFound, QueryError, UsageError
@@ -33,7 +33,7 @@ class ViewLicence:
     accepted: str | None
 
 
-class ServiceCatalog:
+class ServiceCatalog(Catalog):
     """A catalog behind an index service.
 
     Every call raises ServiceError when the service cannot be reached, and the service's own error otherwise:
@@ -69,36 +69,15 @@ class ServiceCatalog:
     def tasks(self) -> list[TaskInfo]:
         return self._service.ask("GET", "/v1/tasks", list[TaskInfo])
 
-    def stats(
-        self,
-        by: Sequence[str],
-        *,
-        task: str | None = None,
-        split: str | None = None,
-        where: str | None = None,
-        datasets: Sequence[str] | None = None,
-    ) -> Stats:
-        named = as_tuple(datasets)
-        if named == ():  # what the engine says; a URL can't tell an empty list from none
+    def count(self, by: Sequence[str], asked: Query) -> Stats:
+        if asked.datasets == ():  # what the engine says; a URL can't tell an empty list from none
             raise QueryError("no dataset matches: datasets is empty")
-        given = {"by": list(by), "task": task, "split": split, "where": where, "dataset": named}
-        asked = urlencode({name: value for name, value in given.items() if value is not None}, doseq=True)
-        return self._service.ask("GET", f"/v1/stats?{asked}", Stats)
+        given = {"by": list(by), "task": asked.task, "split": asked.split, "where": asked.where,
+                 "dataset": asked.datasets}  # fmt: skip
+        sent = urlencode({name: value for name, value in given.items() if value is not None}, doseq=True)
+        return self._service.ask("GET", f"/v1/stats?{sent}", Stats)
 
-    def query(
-        self,
-        *,
-        task: str | None = None,
-        split: str | None = None,
-        where: str | None = None,
-        datasets: Sequence[str] | None = None,
-        domain: str | None = None,
-        modality: str | None = None,
-        parts: Sequence[str] = (),
-        distinct: bool = False,
-    ) -> View:
-        asked = Query(task=task, split=split, where=where, datasets=as_tuple(datasets), domain=domain,
-                      modality=modality, parts=tuple(parts), distinct=distinct)  # fmt: skip
+    def select(self, asked: Query) -> View:
         return self._view(self._service.ask("POST", "/v1/views", ViewInfo, asked))
 
     def view(self, view_id: str) -> View:

@@ -19,7 +19,7 @@ from ropeway.samples import Array, Ints
 
 T = TypeVar("T")
 
-WORTH = 4 << 20
+WORTH = 2 << 20
 """Bytes from which on copying is shared between threads: less is done before another thread wakes up."""
 
 

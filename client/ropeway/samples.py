@@ -37,7 +37,7 @@ PAGE_ROWS = 1 << 16
 class ShardRef(msgspec.Struct, frozen=True, gc=False):
     """A shard that a view reads from: `path` is its path in the store, or an absolute URL when it was adopted.
 
-    A Struct because there may be 100,000 of them, which a service tells.
+    A Struct because there may be 100,000 of them, which a service tells. See `shard_table`.
     """
 
     dataset: str
@@ -57,7 +57,7 @@ class Layout:
         offset, length: int64 (n,), bytes; the span of the whole sample in its shard.
     """
 
-    shards: tuple[ShardRef, ...]
+    shards: Sequence[ShardRef]
     shard: npt.NDArray[np.int32]
     offset: Ints
     length: Ints
@@ -174,7 +174,7 @@ def from_index(rows: pa.Table, numbers: npt.NDArray[np.int32], refs: Sequence[Sh
         parts, tasks: all that the view has; what this dataset lacks is absent or unlabelled throughout.
     """
     return Samples(
-        shards=tuple(refs),
+        shards=refs,
         shard=numbers,
         offset=_numpy(rows.column("offset"), np.int64),
         length=_numpy(rows.column("length"), np.int64),
@@ -192,44 +192,47 @@ def together(pieces: Sequence[Samples], parts: Sequence[str], tasks: Sequence[Ta
         pieces: with the same shard table and as many partners; each may lack parts and tasks.
         parts, tasks: all that the view has; what a piece lacks is absent or unlabelled throughout.
     """
-    first, rows = pieces[0], sum(len(piece) for piece in pieces)
+    first = pieces[0]
     several = zip(*(piece.partners for piece in pieces), strict=True)
     partners = tuple(together(group, list(group[0].parts), []) for group in several)
     own = [part for part in parts if not any(part in partner.parts for partner in partners)]
 
-    def spans(part: str, number: int, missing: int) -> Array:
-        found = [piece.parts[part][number] if part in piece.parts else None for piece in pieces]
-        return _filled(pieces, found, lambda: np.full(rows, missing, np.int64))
-
-    def both(part: str) -> tuple[Ints, Ints]:
-        return spans(part, 0, -1), spans(part, 1, 0)
-
-    def labels(task: Task) -> Array:
-        return _filled(pieces, [piece.labels.get(task.id) for piece in pieces], lambda: unlabelled(task, rows))
-
     return Samples(
         shards=first.shards,
-        shard=_joined([piece.shard for piece in pieces]),
-        offset=_joined([piece.offset for piece in pieces]),
-        length=_joined([piece.length for piece in pieces]),
-        crc32c=_joined([piece.crc32c for piece in pieces]),
+        shard=joined([piece.shard for piece in pieces]),
+        offset=joined([piece.offset for piece in pieces]),
+        length=joined([piece.length for piece in pieces]),
+        crc32c=joined([piece.crc32c for piece in pieces]),
         keys=first.keys if len(pieces) == 1 else pa.concat_arrays([piece.keys for piece in pieces]),
-        parts=Late({part: partial(both, part) for part in own}),
-        labels=Late({task.id: partial(labels, task) for task in tasks}),
+        parts=Late({part: partial(_spans, pieces, part) for part in own}),
+        labels=Late({task.id: partial(_labels, pieces, task) for task in tasks}),
         partners=partners,
     )
 
 
-def _joined(columns: Sequence[Array]) -> Array:
+def joined(columns: Sequence[Array]) -> Array:
+    """Columns one after the other; a single one stays as it is."""
     return columns[0] if len(columns) == 1 else np.concatenate(columns)
 
 
-def _filled(pieces: Sequence[Samples], found: Sequence[Array | None], empty: Callable[[], Array]) -> Array:
-    """A column of several pieces, some of which may lack it."""
+def _spans(pieces: Sequence[Samples], part: str) -> tuple[Ints, Ints]:
+    found = [piece.parts.get(part, (None, None)) for piece in pieces]
+    return (
+        _filled(pieces, [offset for offset, _ in found], lambda rows: np.full(rows, -1, np.int64)),
+        _filled(pieces, [length for _, length in found], lambda rows: np.zeros(rows, np.int64)),
+    )
+
+
+def _labels(pieces: Sequence[Samples], task: Task) -> Array:
+    return _filled(pieces, [piece.labels.get(task.id) for piece in pieces], lambda rows: unlabelled(task, rows))
+
+
+def _filled(pieces: Sequence[Samples], found: Sequence[Array | None], empty: Callable[[int], Array]) -> Array:
+    """A column of several pieces, some of which may lack it; `empty` makes one of so many rows that nobody has."""
     there = [values for values in found if values is not None]
     if len(there) == len(found):
-        return _joined(there)
-    whole, start = empty(), 0
+        return joined(there)
+    whole, start = empty(sum(map(len, pieces))), 0
     for piece, values in zip(pieces, found, strict=True):
         if values is not None:
             whole[start : start + len(piece)] = values

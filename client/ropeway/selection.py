@@ -4,19 +4,20 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, chain
+from itertools import accumulate
 from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
-from ropeway import samples
+from ropeway import samples, shard_table
 from ropeway.errors import QueryError, UsageError
 from ropeway.indexed import ROW_COLUMNS, Indexed
 from ropeway.manifest import Manifest, Part, Task
 from ropeway.query import Query
-from ropeway.samples import Array, Ints, Layout, Samples, ShardRef
+from ropeway.samples import Array, Ints, Layout, Samples
+from ropeway.shard_table import ShardTable
 
 Rows: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -82,9 +83,9 @@ class Selection:
         return counts
 
     @cached_property
-    def shards(self) -> tuple[ShardRef, ...]:
+    def shards(self) -> ShardTable:
         """The shards of all selected datasets, one dataset after the other."""
-        return tuple(chain.from_iterable(indexed.refs for indexed, _ in self.pieces))
+        return shard_table.together([indexed.refs for indexed, _ in self.pieces])
 
     @cached_property
     def used(self) -> frozenset[int]:

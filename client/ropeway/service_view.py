@@ -14,13 +14,14 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from ropeway import layouts, samples, wire
+from ropeway import layouts, samples, shard_table, wire
 from ropeway.errors import AccessDenied, FormatError, ServiceError, StoreError
 from ropeway.layouts import Details
 from ropeway.ranges import RETRY, Counters, Counts, RangeClient, Retry
 from ropeway.samples import PAGE_ROWS, Ints, Layout, Samples, ShardRef
 from ropeway.service import Service
 from ropeway.shard_bytes import ShardBytes
+from ropeway.shard_table import Told
 from ropeway.view import ViewInfo
 
 T = TypeVar("T")
@@ -43,18 +44,9 @@ PATIENCE = 30.0
 _PASSING = (429, 502, 503, 504)
 
 
-class _Table(msgspec.Struct):
-    shards: tuple[ShardRef, ...]
-    pages: list[tuple[int, int]]
-    layouts: list[tuple[int, int]]
-
-
 class _Access(msgspec.Struct):
     urls: dict[int, str]
     seconds: float
-
-
-_TABLE = msgspec.json.Decoder(_Table)  # once: see `manifest`
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +79,7 @@ class ServiceSource:
         more = (self._page(f"layout?page={number}") for number in range(1, len(table.layouts)))
         pages += [layouts.unpack(page, table.shards) for page in more]
         columns = zip(*((page.shard, page.offset, page.length) for page in pages), strict=True)
-        layout = Layout(table.shards, *map(np.concatenate, columns))
+        layout = Layout(table.shards, *map(samples.joined, columns))
         self._check(len(layout), self.info.samples)
         return layout
 
@@ -98,7 +90,7 @@ class ServiceSource:
             page = self._page(f"layout/{quote(part, safe='')}?page={len(found)}")
             found.append(layouts.unpack_spans(page, layout.offset[first:]))
             first += len(found[-1][0])
-        return np.concatenate([offset for offset, _ in found]), np.concatenate([length for _, length in found])
+        return samples.joined([offset for offset, _ in found]), samples.joined([length for _, length in found])
 
     def details(self, rows: Ints) -> Details:
         """What the layout does not tell of these rows, ascending and each once."""
@@ -129,10 +121,10 @@ class ServiceSource:
                 if error.status not in (None, *_PASSING) or monotonic() > until:
                     raise
 
-    def _table(self) -> _Table:
-        return _TABLE.decode(self.service.fetch(f"/v1/views/{self.view_id}/shards", "application/json"))
+    def _table(self) -> Told:
+        return shard_table.unpack(self.service.fetch(f"/v1/views/{self.view_id}/shards", wire.ARROW))
 
-    def _whole(self, table: _Table) -> Samples:
+    def _whole(self, table: Told) -> Samples:
         pieces = _at_once(
             lambda number: wire.unpack_samples(self._page(f"samples?page={number}"), table.shards), len(table.pages)
         )
@@ -164,7 +156,7 @@ class ServiceBytes:
     """
 
     def __init__(
-        self, service: Service, view_id: str, shards: tuple[ShardRef, ...], retry: Retry = RETRY, *,
+        self, service: Service, view_id: str, shards: Sequence[ShardRef], retry: Retry = RETRY, *,
         proxied: bool = False,
     ) -> None:  # fmt: skip
         self._service, self._view_id, self._shards = service, view_id, shards

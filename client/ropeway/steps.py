@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -11,6 +12,9 @@ from ropeway.errors import UsageError
 from ropeway.order import EpochOrder, Stretch
 from ropeway.samples import Ints
 from ropeway.world import World
+
+CUT = 64
+"""Steps that are cut from the order together."""
 
 Tail: TypeAlias = Literal["drop", "pad", "wrap"]
 TAILS: tuple[Tail, ...] = ("drop", "pad", "wrap")
@@ -23,7 +27,7 @@ class Step:
     Attributes:
         stop: position of the whole world after this step.
         rows: int64 (batch,), row numbers in the view.
-        real: bool (batch,), False for padding.
+        real: bool (batch,), False for padding; not to be written to.
         windows: int64 (batch,), the order's window of each row; −1 for rows repeated by the tail.
         groups: int64 (batch,), which samples belong together, where the batch is cut by groups.
     """
@@ -35,7 +39,7 @@ class Step:
     groups: Ints | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Batching:
     """The global batch, dealt evenly over the world, and what happens to the samples left over at an epoch's end.
 
@@ -62,6 +66,13 @@ class Batching:
                 f"the nearest world sizes that do are {near}"
             )
 
+    @cached_property
+    def _full(self) -> npt.NDArray[np.bool_]:
+        """No padding."""
+        real = np.ones(self.batch, np.bool_)
+        real.flags.writeable = False
+        return real
+
     @property
     def batch(self) -> int:
         """Samples per rank and step."""
@@ -81,27 +92,31 @@ class Batching:
             offset, stride: only every `stride`-th step, from the `offset`-th: how worker processes share the work.
         """
         feed = Feed(order, position, self.world)
-        for number in range(self.count(order.samples, position)):
-            start = position + number * self.global_batch
-            stop = start + self.global_batch
-            rows, windows = feed.until(min(stop, order.samples))
-            if number % stride != offset:
-                continue
-            real = np.ones(self.batch, np.bool_)
-            if len(rows) < self.batch:
-                real[len(rows) :] = self.tail == "wrap"
-                rows, windows = self._filled(order, start, stop, rows, windows)
-            yield Step(min(stop, order.samples), rows, real, windows)
+        count = self.count(order.samples, position)
+        whole = min(count, max(0, order.samples - position) // self.global_batch)
+        first, many = 0, 1
+        while first < whole:  # first few, since somebody waits for them
+            stop = min(first + many, whole)
+            rows, windows = feed.until(position + stop * self.global_batch)
+            for number in range(first + (offset - first) % stride, stop, stride):
+                here = slice((number - first) * self.batch, (number - first + 1) * self.batch)
+                yield Step(position + (number + 1) * self.global_batch, rows[here], self._full, windows[here])
+            first, many = stop, min(2 * many, CUT)
+        if whole < count and whole % stride == offset:
+            yield self._last(order, position + whole * self.global_batch, feed)
 
-    def _filled(self, order: EpochOrder, start: int, stop: int, rows: Ints, windows: Ints) -> tuple[Ints, Ints]:
-        """Fill the last batch: the epoch's first samples again (wrap), or its last one again (pad, masked)."""
+    def _last(self, order: EpochOrder, start: int, feed: "Feed") -> Step:
+        """The last step, filled up: with the epoch's first samples (wrap), or its last one again (pad, masked)."""
         n, (rank, size) = order.samples, (self.world.rank, self.world.size)
+        rows, windows = feed.until(n)
+        stop = start + self.global_batch
         positions = np.arange(start + (rank - start) % size, stop, size)[len(rows) :]
         if self.tail == "pad":
             more = np.full(len(positions), next(order.stretches(n - 1, 0, 1)).rows[0])
         else:
             more = _first_rows(order, min(n, stop - start))[positions % n]
-        return np.concatenate([rows, more]), np.concatenate([windows, np.full(len(more), -1)])
+        real = np.arange(self.batch) < (self.batch if self.tail == "wrap" else len(rows))
+        return Step(n, np.concatenate([rows, more]), real, np.concatenate([windows, np.full(len(more), -1)]))
 
 
 def _first_rows(order: EpochOrder, count: int) -> Ints:

@@ -1,7 +1,7 @@
 """One rank's batches as NumPy arrays: steps → bytes → checked → moved or decoded → collated. No torch here."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from ropeway import shard_table
 from ropeway.arriving import Arriving
 from ropeway.assemble import Assembler, Parts
 from ropeway.bad import BadSamples
@@ -23,7 +24,7 @@ from ropeway.manifest import is_url
 from ropeway.meter import Stages
 from ropeway.order import Appetite
 from ropeway.parts import PartReader
-from ropeway.plan import MAX_GAP
+from ropeway.plan import MAX_GAP, MAX_REQUEST
 from ropeway.ranges import Counts
 from ropeway.rows import Crew
 from ropeway.samples import Array, Ints, Samples
@@ -41,6 +42,11 @@ ANY = Appetite()
 NARROW = 0.5
 """Where the wanted parts make up less of the view's samples than that, and by more than the gap that is read along
 anyway, only they are brought. Checksums are over whole samples: they can't be compared then, and `stats()` says so."""
+
+
+SOON = 0.75
+"""Where the order holds that share of a view at a time, the first batches need nearly all of it: it comes in larger
+requests then, which cost a store less. Else the samples of a batch would wait for more beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +151,10 @@ class Stream:
                 f"{room:,} for them: give memory={needed:,}, or order=ropeway.Shuffled(open_bytes={room:,})"
             )
         look = max(appetite.held * 5 // 4, GROUP_BYTES) // max(1, int(self._table.length.mean()))
-        tuning = self._tuned(suggest(_typical_range(self._brought, appetite.block), memory=room))
+        soon = appetite.held >= SOON * int(self._table.length.sum())
+        largest = 4 * MAX_REQUEST if soon else MAX_REQUEST
+        typical = _typical_range(self._brought, appetite.block)
+        tuning = self._tuned(suggest(typical, memory=room, largest=largest))
         return Fetched(self._brought, self._reader, memory=room, look=look + 1, tuning=tuning)
 
     def _tuned(self, suggested: Tuning) -> Tuning:
@@ -159,7 +168,7 @@ class Stream:
         """What was asked of the store so far."""
         return self._source.counters if isinstance(self._source, Counting) else Counts()
 
-    def deliveries(self, steps: Iterator[Step], *, masked: bool, appetite: Appetite = ANY) -> Iterator[list[Delivery]]:
+    def deliveries(self, steps: Iterator[Step], *, masked: bool, appetite: Appetite = ANY) -> Generator[list[Delivery]]:
         """The batches of a rank's steps, a burst at a time.
 
         A batch is a dict: per part an array (batch, …) where the view's samples all have one shape, else a list; per
@@ -240,7 +249,7 @@ class Stream:
                     together = together.values
                 batch[part.part.name] = together
         if masked:
-            batch["__mask__"] = step.real
+            batch["__mask__"] = step.real.copy()
         if step.groups is not None:
             batch["__group__"] = step.groups
         return batch
@@ -306,8 +315,7 @@ class _Labels:
     def __init__(self, view: View, table: Samples) -> None:
         self._keys = table.keys
         self._shard = table.shard
-        datasets = np.array([ref.dataset for ref in table.shards], np.object_)
-        self._datasets = datasets if len(view.datasets) > 1 else None
+        self._datasets = shard_table.datasets(table.shards) if len(view.datasets) > 1 else None
         self._labels = table.labels
 
     def of(self, rows: Ints) -> Batch:

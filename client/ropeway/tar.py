@@ -10,7 +10,7 @@ import io
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import BinaryIO, NamedTuple
 
 from ropeway.errors import FormatError
@@ -38,8 +38,7 @@ class Member(NamedTuple):
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class SampleSpan:
+class SampleSpan(NamedTuple):
     """Where one written sample lies: the whole of it, and each part's content, as absolute offsets in the shard."""
 
     span: Span
@@ -65,9 +64,20 @@ def split_name(name: str) -> tuple[str, str, str]:
 
 def member_name(key: str, part: str, form: str) -> str:
     """The member name of a part, checked: the inverse of `split_name` for names with a part and a format."""
+    try:
+        ending = _ending(part, form)
+    except FormatError as error:
+        error.key = key
+        raise
+    return check_key(key) + ending
+
+
+@lru_cache(maxsize=256)
+def _ending(part: str, form: str) -> str:
+    """What follows the key in a member's name."""
     if not _FORMAT.fullmatch(form):
-        raise FormatError(f"not a format (file extension): {form!r}", key=key)
-    return f"{check_key(key)}.{check_part(part)}.{form}"
+        raise FormatError(f"not a format (file extension): {form!r}")
+    return f".{check_part(part)}.{form}"
 
 
 def encode_sample(key: str, parts: Iterable[tuple[str, str, bytes]], offset: int) -> tuple[bytes, SampleSpan]:
@@ -113,9 +123,7 @@ def _header(name: str, size: int) -> bytes:
     if len(path) > _LONGEST_PATH or size > _LARGEST_PLAIN:
         return _tarfile_header(name, size)
     digits = b"%011o" % size
-    checksum = b"%06o\0 " % (_BLANK_SUM + sum(path) + sum(digits))
-    return b"".join((path, bytes(_LONGEST_PATH - len(path)), _BLANK[100:124], digits, _BLANK[135:148], checksum,
-                     _BLANK[156:]))  # fmt: skip
+    return _PLAIN % (path.ljust(_LONGEST_PATH, b"\0"), digits, _BLANK_SUM + sum(path) + sum(digits))
 
 
 def _tarfile_header(name: str, size: int) -> bytes:
@@ -129,6 +137,8 @@ _LARGEST_PLAIN = 0o77777777777
 _BLANK = _tarfile_header("", 0)
 _BLANK_SUM = sum(_BLANK[:124]) + sum(_BLANK[135:148]) + 8 * ord(" ") + sum(_BLANK[156:])
 """Of all bytes but the name and the size; POSIX counts the checksum itself as spaces."""
+_PLAIN = b"".join((b"%b", _BLANK[100:124], b"%b", _BLANK[135:148], b"%06o\0 ", _BLANK[156:]))
+"""A header without its name, its size in octal digits, and its checksum."""
 
 
 def members(file: BinaryIO) -> Iterator[Member]:

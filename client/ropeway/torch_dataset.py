@@ -1,30 +1,23 @@
 """The same stream as a torch IterableDataset, for a plain DataLoader, Lightning or a Trainer."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain
 from uuid import uuid4
 
 from torch.utils.data import IterableDataset, get_worker_info
 
-from ropeway.bad import BadSamples, OnBad
-from ropeway.cache import DiskCache
-from ropeway.collate import Collate
-from ropeway.cuts import Rule
-from ropeway.decode import Decode, Decoder
+from ropeway.asked import Asked
+from ropeway.bad import BadSamples
 from ropeway.device import to_tensors
 from ropeway.errors import StateError
 from ropeway.handover import Listener, Mark, WorkerBatch
 from ropeway.job import plan_job
-from ropeway.mixing import Mix
-from ropeway.order import Order, Shuffled
-from ropeway.readings import Reading
-from ropeway.steps import Tail
 from ropeway.stream import Batch, Streams
-from ropeway.view import View
-from ropeway.wanted import MEMORY, Wanted
 
 
-class StreamingDataset(IterableDataset[Batch]):
+@dataclass(eq=False, repr=False)
+class StreamingDataset(Asked, IterableDataset[Batch]):
     """Yields whole batches: give it to `DataLoader(dataset, batch_size=None, num_workers=…)`.
 
     Worker processes decode; they do not choose: any number of them gives the batches that `StreamingLoader` gives, in
@@ -33,39 +26,13 @@ class StreamingDataset(IterableDataset[Batch]):
     `state_dict()` in the training process counts the batches that were looked into there, whoever made them; what
     workers have read ahead does not count. Each iteration is a new epoch, or goes on where a loaded state says.
 
-    Args:
-        view, batch_size, global_batch_size, seed, parts, order, tail, on_bad, rank, world_size, decoders, ragged,
-            memory, requests, cache: as for `StreamingLoader`; each worker process has them for itself. The rank is
-            found out here, before any worker process starts.
+    Its arguments are those of `StreamingLoader`, without `device` and `threads`; each worker process has memory,
+    requests and cache for itself. The rank is found out here, before any worker process starts.
     """
 
-    def __init__(  # noqa: PLR0913 - the front door: every knob has a default
-        self,
-        view: View | Mix,
-        batch_size: int | Rule | None = None,
-        *,
-        global_batch_size: int | None = None,
-        seed: int = 0,
-        parts: Sequence[str] | Mapping[str, Reading | str] | None = None,
-        order: Order | None = None,
-        tail: Tail = "drop",
-        on_bad: OnBad = "raise",
-        rank: int | None = None,
-        world_size: int | None = None,
-        decoders: Mapping[str, Decoder | Decode] | None = None,
-        ragged: Mapping[str, Collate] | None = None,
-        memory: int = MEMORY,
-        requests: int | None = None,
-        cache: DiskCache | None = None,
-    ) -> None:
-        super().__init__()
-        wanted = Wanted.asked(parts, decoders, ragged, threads=1, memory=memory, requests=requests, cache=cache)
-        streams = Streams(wanted, BadSamples(on_bad))
-        self._job = plan_job(
-            view, batch_size, global_batch_size, order=order or Shuffled(), tail=tail, streams=streams, rank=rank,
-            world_size=world_size,
-        )  # fmt: skip
-        self._seed, self._epoch, self._position = seed, 0, 0
+    def __post_init__(self) -> None:
+        self._job = plan_job(self, Streams(self._wanted(threads=1), BadSamples(self.on_bad)))
+        self._seed, self._epoch, self._position = self.seed, 0, 0
         self._fresh = True
         self._skip: int | None = None
         self._name = uuid4().hex

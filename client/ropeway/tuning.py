@@ -53,17 +53,18 @@ class Tuning:
     requests: int
 
 
-def suggest(range_bytes: int, *, memory: int, network: Network = OBJECT_STORE) -> Tuning:
+def suggest(range_bytes: int, *, memory: int, network: Network = OBJECT_STORE, largest: int = MAX_REQUEST) -> Tuning:
     """Part size and concurrency for a view.
 
     Args:
         range_bytes: median bytes of the contiguous ranges that the view is read by, before any is split.
+        largest: bytes of a request, at most.
         memory: bytes that may be held or under way; half of it is left to what waits for its turn in a batch.
         network: what is assumed of it.
     """
     under_way = max(1, memory // 2)
     streams = ceil(network.bandwidth / network.stream)
-    part = max(MIN_REQUEST, min(MAX_REQUEST, under_way // streams))
+    part = max(MIN_REQUEST, min(largest, under_way // streams))
     size = max(1, min(range_bytes, part))
     wanted = ceil(network.bandwidth * network.latency / size + network.bandwidth / network.stream)
     return Tuning(part, max(1, min(wanted, MOST, under_way // size)))

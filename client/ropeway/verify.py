@@ -65,7 +65,10 @@ def verify(store: Store, manifest: Manifest, advance: Callable[[int], None] = la
     found = _Findings()
     rows = _index(store, manifest, found)
     if rows is not None:
-        _totals(manifest, rows, found)
+        _keys(manifest, rows, found)
+        _splits(manifest, rows, found)
+        _counts(manifest, rows, found)
+        _labels(manifest, rows, found)
         if not manifest.provenance.leaks:
             _leaks(manifest, rows, found)
     for shard, here in _by_shard(manifest, rows):
@@ -105,33 +108,41 @@ def _index(store: Store, manifest: Manifest, found: _Findings) -> pa.Table | Non
     return rows
 
 
-def _totals(manifest: Manifest, rows: pa.Table, found: _Findings) -> None:
-    dataset = manifest.dataset
-    keys = rows.column("key").to_pylist()
-    for key, count in Counter(keys).items():
+def _keys(manifest: Manifest, rows: pa.Table, found: _Findings) -> None:
+    for key, count in Counter(rows.column("key").to_pylist()).items():
         if count > 1:
-            found.add(f"key is there {count} times", dataset=dataset, key=key)
-    splits = rows.column("split").cast(pa.string())
+            found.add(f"key is there {count} times", dataset=manifest.dataset, key=key)
+
+
+def _splits(manifest: Manifest, rows: pa.Table, found: _Findings) -> None:
+    names = rows.column("split").cast(pa.string())
     for split in manifest.splits:
-        subjects = rows.column("subject").filter(pc.equal(splits, split.name))
+        subjects = rows.column("subject").filter(pc.equal(names, split.name))
         for what, count, told in (
             ("index rows", len(subjects), split.samples),
             ("subjects", pc.count_distinct(subjects).as_py(), split.subjects),
         ):
             if count != told:
-                found.add(f"split {split.name} has {count} {what}, the manifest says {told}", dataset=dataset)
+                found.add(f"split {split.name} has {count} {what}, the manifest says {told}", dataset=manifest.dataset)
+
+
+def _counts(manifest: Manifest, rows: pa.Table, found: _Findings) -> None:
+    """How many samples have each part."""
     for part in manifest.parts:
-        count = len(rows) - rows.column(f"{part.name}.offset").null_count
-        if count != part.samples:
-            found.add(f"part {part.name}: {count} samples have it, the manifest says {part.samples}", dataset=dataset)
-    for task in manifest.labelled:
-        labels = rows.column(f"task.{task.id}")
-        if task.classes:
-            values = pc.list_flatten(labels) if task.type == "multilabel" else labels
-            bounds = pc.min_max(values).as_py()
-            lowest = -len(task.classes) if task.type == "multilabel" else 0
-            if bounds["min"] is not None and not lowest <= bounds["min"] <= bounds["max"] < len(task.classes):
-                found.add(f"task {task.id} has a label outside its {len(task.classes)} classes", dataset=dataset)
+        count, told = len(rows) - rows.column(f"{part.name}.offset").null_count, part.samples
+        if count != told:
+            found.add(f"part {part.name}: {count} samples have it, the manifest says {told}", dataset=manifest.dataset)
+
+
+def _labels(manifest: Manifest, rows: pa.Table, found: _Findings) -> None:
+    """Labels are positions in their task's classes, or in a multilabel task what stands for an unknown one."""
+    for task in (task for task in manifest.labelled if task.classes):
+        labels, several = rows.column(f"task.{task.id}"), task.type == "multilabel"
+        bounds = pc.min_max(pc.list_flatten(labels) if several else labels).as_py()
+        lowest = -len(task.classes) if several else 0
+        if bounds["min"] is not None and not lowest <= bounds["min"] <= bounds["max"] < len(task.classes):
+            told = f"task {task.id} has a label outside its {len(task.classes)} classes"
+            found.add(told, dataset=manifest.dataset)
 
 
 def _leaks(manifest: Manifest, rows: pa.Table, found: _Findings) -> None:

@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ropeway.cache import DiskCache
 from ropeway.collate import Collate
 from ropeway.decode import Decode, Decoder
 from ropeway.errors import UsageError
-from ropeway.model_ready import form
 from ropeway.parts import PartReader
 from ropeway.readings import Reading
 from ropeway.view import View
@@ -52,28 +50,6 @@ class Wanted:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UsageError(f"{name} is at least {least}, not {value}")
-
-    @classmethod
-    def asked(
-        cls,
-        parts: Sequence[str] | Mapping[str, Reading | str] | None,
-        decoders: Mapping[str, Decoder | Decode] | None,
-        ragged: Mapping[str, Collate] | None,
-        **means: Any,
-    ) -> "Wanted":
-        """From a loader's arguments.
-
-        Raises:
-            UsageError: a reading is named that there is none of.
-        """
-        named = parts if isinstance(parts, Mapping) else {}
-        return cls(
-            parts=None if parts is None else tuple(parts),
-            readings={part: form(one) if isinstance(one, str) else one for part, one in named.items()},
-            decoders=decoders or {},
-            collate=ragged or {},
-            **means,
-        )
 
     def of(self, view: View) -> list[PartReader]:
         """Readers of the wanted parts that a view has.

@@ -18,7 +18,7 @@ follow with a number before them, `1.key`, `1.shard`, …: `1.shard` −1 where 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -71,7 +71,7 @@ def pack_samples(samples: Samples) -> bytes:
     return pack_columns(columns, len(samples))
 
 
-def unpack_samples(page: bytes | memoryview, shards: tuple[ShardRef, ...]) -> Samples:
+def unpack_samples(page: bytes | memoryview, shards: Sequence[ShardRef]) -> Samples:
     """The samples of one page of a view; parts and tasks that the page lacks are missing throughout it.
 
     Raises:
@@ -102,7 +102,7 @@ def columns_of(samples: Samples) -> dict[str, Array | pa.StringArray]:
     return columns
 
 
-def _samples(columns: dict[str, Any], shards: tuple[ShardRef, ...]) -> Samples:
+def _samples(columns: dict[str, Any], shards: Sequence[ShardRef]) -> Samples:
     missing = {"key", "shard", "offset", "length", "crc32c"} - columns.keys()
     if missing:
         raise FormatError(f"not a page of samples: it lacks {', '.join(sorted(missing))}")

@@ -63,15 +63,15 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     middleware.install(app, settings, metrics)
     answers.install(app)
     openapi.install(app, anonymous=settings.anonymous)
-    described = (
-        health,
-        catalog,
+    described = (  # looked through in this order: what is asked most comes first
         views,
+        catalog,
+        health,
         layouts,
+        objects,
+        samples,
         saved,
         licences,
-        samples,
-        objects,
         credentials,
         identity,
         audit,

@@ -10,9 +10,6 @@ from ropeway_server.principals import NotIdentified, Principal, Refused
 from ropeway_server.reader import Reader
 from ropeway_server.service import Service
 
-_BEARER = HTTPBearer(auto_error=False, description="A token of `ropeway token create`, or a JWT of the OIDC issuer.")
-"""Only told to /docs: it would take a header of another scheme for none."""
-
 
 async def _service(request: Request) -> Service:  # async, as what needs no database: it waits for no thread
     service: Service = request.app.state.service
@@ -22,10 +19,22 @@ async def _service(request: Request) -> Service:  # async, as what needs no data
 ServiceDep = Annotated[Service, Depends(_service)]
 
 
-async def _reader(request: Request, service: ServiceDep, _: Annotated[object, Security(_BEARER)]) -> Reader:
-    given, identities = request.headers.get("authorization"), service.identities
-    who = identities.nobody() if given is None else await run_in_threadpool(identities.identify, given)
-    return _known(request, Reader(service, who))
+class Bearer(HTTPBearer):
+    """Who asks, as a bearer token says. A `HTTPBearer` for /docs only: that takes a header of another scheme for none.
+
+    It asks for nothing by further dependencies, of which FastAPI takes as long to think as for a small answer.
+    """
+
+    async def __call__(self, request: Request) -> Reader:  # type: ignore[override]  # what it finds is our own
+        service: Service = request.app.state.service
+        given, identities = request.headers.get("authorization"), service.identities
+        who = identities.nobody() if given is None else await run_in_threadpool(identities.identify, given)
+        return _known(request, Reader(service, who))
+
+
+_BEARER = Bearer(
+    scheme_name="HTTPBearer", description="A token of `ropeway token create`, or a JWT of the OIDC issuer."
+)
 
 
 def _known(request: Request, reader: Reader) -> Reader:
@@ -34,15 +43,17 @@ def _known(request: Request, reader: Reader) -> Reader:
     return reader
 
 
-ReaderDep = Annotated[Reader, Depends(_reader)]
+ReaderDep = Annotated[Reader, Security(_BEARER)]
 """The service as the requester sees it."""
 
 
-async def _shard_reader(path: str, request: Request, service: ServiceDep, _: Annotated[object, Security(_BEARER)],
-                        by: str | None = None) -> Reader:  # fmt: skip
-    if by is None:
-        return await _reader(request, service, None)
-    return _known(request, await run_in_threadpool(_signed, service, path, by))
+class BearerOrUrl(Bearer):
+    """The same, or who is named by a URL that the service gave."""
+
+    async def __call__(self, request: Request, path: str, by: str | None = None) -> Reader:  # type: ignore[override]
+        if by is None:
+            return await super().__call__(request)
+        return _known(request, await run_in_threadpool(_signed, request.app.state.service, path, by))
 
 
 def _signed(service: Service, path: str, by: str) -> Reader:
@@ -50,7 +61,9 @@ def _signed(service: Service, path: str, by: str) -> Reader:
     return Reader(service, service.identities.again(given.principal), given.view)
 
 
-ShardReaderDep = Annotated[Reader, Depends(_shard_reader)]
+ShardReaderDep = Annotated[
+    Reader, Security(BearerOrUrl(scheme_name=_BEARER.scheme_name, description=_BEARER.model.description))
+]
 """The service as the requester of one shard sees it, whom `by` in a URL of ours may name."""
 
 

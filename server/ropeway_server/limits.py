@@ -4,6 +4,7 @@ from collections import OrderedDict
 from math import ceil
 from time import monotonic
 
+from fastapi import Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -39,6 +40,22 @@ class Buckets:
         return 0.0 if enough else (1 - held) / self._rate
 
 
+async def _after_body(answered: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request whose body nobody reads. The answer ends when the body has: a connection that closes after it
+    (HTTP/1.0, `Connection: close`) and still has content to read is reset, and the answer lost with it. A body that
+    takes too long meets the protocol's deadline."""
+
+    async def last_then(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await send({**message, "more_body": True})
+            while (await receive()).get("more_body", False):
+                pass  # it is dropped
+            message = {"type": "http.response.body"}
+        await send(message)
+
+    await answered(scope, receive, last_then)
+
+
 class RateLimit:
     """429 with Retry-After for addresses that ask more often than they may."""
 
@@ -53,7 +70,7 @@ class RateLimit:
                 scope["app"].state.service.refusals.add(Refusal(status=429, reason="too many requests"), scope)
                 answered = problem(429, "too many requests from this address: wait a little", "ServiceError")
                 answered.headers["Retry-After"] = str(ceil(wait))
-                await answered(scope, receive, send)
+                await _after_body(answered, scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -61,8 +78,7 @@ class RateLimit:
 class BodyLimit:
     """413 for bodies above the limit: at once where the length is told, else as soon as they exceed it.
 
-    The answer ends when the body has: a connection that closes after it (HTTP/1.0, `Connection: close`) and still has
-    content to read is reset, and the answer lost with it. A body that takes too long meets the protocol's deadline.
+    The answer ends when the body has, see `_after_body`.
     """
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
@@ -93,8 +109,7 @@ class BodyLimit:
 
         told = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         if told.isdigit() and int(told[:20]) > self._limit:
-            more = True
-            await problem(413, self._detail, "UsageError")(scope, receive, after_body)
+            await _after_body(problem(413, self._detail, "UsageError"), scope, receive, send)
             return
         await self._app(scope, counted, after_body)
 

@@ -11,6 +11,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from ropeway_server.answers import PROBLEM, problem_body
 from ropeway_server.settings import Limits
 
+LINGER = 2.0
+"""Seconds for which somebody who was refused may go on sending. What arrives at a closed connection resets it, and the
+answer is lost with it."""
+
 
 class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's protocol with `limits`. It has a deadline for idle connections; the others are here.
@@ -32,6 +36,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         if len(self.connections) > self.limits.connections:
             self._refuse(503, "too many connections are open: come back later")
+            self.transport.close()  # or they would be more still
         else:
             self._arm()
 
@@ -112,14 +117,16 @@ class GuardedProtocol(HttpToolsProtocol):
         self.transport.abort()
 
     def _refuse(self, status: int, detail: str) -> None:
-        """Answer without the application, and hang up."""
+        """Answer without the application, and hang up when the client has; until then what it sends is dropped."""
         self._refused = True
         self._disarm()
         self.logger.info("refused a connection: %s", detail)
         body = msgspec.json.encode(problem_body(status, detail))
         head = f"content-type: {PROBLEM}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
         self.transport.write(STATUS_LINE[status] + head.encode() + body)
-        self.transport.close()
+        if self.transport.can_write_eof():  # TLS has no such thing
+            self.transport.write_eof()
+        self._arriving = self.loop.call_later(LINGER, self.transport.close)
 
 
 def guarded(limits: Limits) -> type[GuardedProtocol]:

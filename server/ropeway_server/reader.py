@@ -61,8 +61,8 @@ class Reader:
     @cached_property
     def countable(self) -> list[Manifest]:
         """The current versions that it may count and not read."""
-        counts, reads = self.rights.counts, self.rights.reads
-        return [m for m in self._current if counts(m.dataset, m.card.access) and not reads(m.dataset, m.card.access)]
+        counts, read = self.rights.counts, {m.dataset for m in self.readable}
+        return [m for m in self._current if m.dataset not in read and counts(m.dataset, m.card.access)]
 
     @cached_property
     def _current(self) -> list[Manifest]:
@@ -153,6 +153,7 @@ class Reader:
 
     def _made(self, definition: Definition) -> tuple[ViewInfo, bool]:
         served, new = self._service.views.made(definition)
+        self._service.metrics.views.inc()
         self._tell("view made", view=served.view.id, datasets=served.view.datasets)
         # the asker's own words: who asked first may have used some of datasets of theirs
         return replace(served.view.info, definition=definition), new

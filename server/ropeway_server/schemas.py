@@ -108,10 +108,11 @@ def query_body() -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def told(kind: Any, description: str, *, status: int = 200) -> dict[int | str, dict[str, Any]]:
+def told(kind: Any, description: str, *, status: int = 200, arrow: bool = False) -> dict[int | str, dict[str, Any]]:
     """A route's answer, by the type that it is encoded from; that type is one of `TOLD`, or a list of them."""
     (schema,), _ = msgspec.json.schema_components([kind], ref_template=REF)
-    return {status: {"description": description, "content": {"application/json": {"schema": schema}}}}
+    other = {ARROW: _BYTES} if arrow else {}
+    return {status: {"description": description, "content": {"application/json": {"schema": schema}, **other}}}
 
 
 def content(media_type: str, description: str) -> dict[int | str, dict[str, Any]]:

@@ -87,7 +87,7 @@ class Suppression:
                 return None
             known, numbers = self._drawn.get(dataset, ("", None))
             if numbers is None or known != version:
-                keys, subjects = indexed.rows.column("key").to_pylist(), indexed.codes("subject").values
+                keys, subjects = indexed.rows.column("key").to_pylist(), indexed.codes("subject").values.to_pylist()
                 numbers = Drawn(self._numbers("sample", dataset, keys), self._numbers("subject", dataset, subjects))
                 self._drawn[dataset] = version, numbers
             return numbers

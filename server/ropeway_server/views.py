@@ -3,13 +3,13 @@
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import msgspec
 
-from ropeway import layouts, wire
+from ropeway import layouts, shard_table, wire
 from ropeway.catalog import StoreCatalog
 from ropeway.definition import Definition
 from ropeway.errors import NotFound, ServiceError
@@ -60,14 +60,18 @@ class ServedView:
         return self._rows.pages
 
     @property
-    def shards(self) -> tuple[ShardRef, ...]:
+    def shards(self) -> Sequence[ShardRef]:
         """What `shard` counts in."""
         return self._rows.shards
 
     @property
     def table(self) -> ViewShards:
         """The shard table, and the bounds of all pages."""
-        return ViewShards(shards=self.shards, pages=tuple(self.pages), layouts=tuple(self.layouts))
+        return ViewShards(shards=tuple(self.shards), pages=tuple(self.pages), layouts=tuple(self.layouts))
+
+    def packed_table(self) -> bytes:
+        """The same as an Arrow IPC stream, see `ropeway.shard_table`."""
+        return shard_table.pack(self.shards, self.pages, self.layouts)
 
     @cached_property
     def holding(self) -> frozenset[int]:
@@ -204,6 +208,10 @@ class Views:
     def table(self, served: ServedView) -> Page:
         """A view's shard table and the bounds of its pages, as JSON."""
         return self._pages.get((served.view.id, "shards"), lambda: msgspec.json.encode(served.table), dense=False)
+
+    def packed_table(self, served: ServedView) -> Page:
+        """The same as columns."""
+        return self._pages.get((served.view.id, "shards-arrow"), served.packed_table, dense=False)
 
     def _known(self, view_id: str) -> ServedView | None:
         with self._lock:

@@ -1,24 +1,16 @@
 """The commands `ropeway pack` and `ropeway recipes`."""
 
 import os
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ropeway_shardgen.recipes_cli import recipes_command
 
 if TYPE_CHECKING:
-    from ropeway.stores import Store
-    from ropeway_shardgen.engine import Engine
-    from ropeway_shardgen.pack import Packed, Watch
-    from ropeway_shardgen.plan import Plan
-    from ropeway_shardgen.recipe import Recipe
-    from ropeway_shardgen.slices import Unfinished
-
-    Work: TypeAlias = Callable[[Plan, Store, Watch], Packed | Unfinished]
+    from ropeway_shardgen.request import PackRequest, Request
 
 PANEL = "Stewards: pack and check"
 
@@ -50,7 +42,10 @@ def pack_command(  # noqa: PLR0913, PLR0917  one parameter per option
         str,
         typer.Option("--store", "-s", metavar="URL", envvar="ROPEWAY_STORE", help="Where to pack to: a path, s3://, …"),
     ] = "",
-    shard_size: Annotated[str, typer.Option(metavar="SIZE", help="About how large a shard is, such as 256MiB.")] = "",
+    shard_size: Annotated[
+        str,
+        typer.Option(metavar="SIZE", help="About how large a shard is, such as 256MiB; as the recipe says by default."),
+    ] = "",
     limit: Annotated[int | None, typer.Option(min=1, help="Pack only the first so many samples.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Packing processes; 0: one per core.")] = 0,
     engine: Annotated[EngineChoice, typer.Option(help="Pack on this machine, or on a Dask cluster.")] = (
@@ -69,8 +64,12 @@ def pack_command(  # noqa: PLR0913, PLR0917  one parameter per option
     on_error: Annotated[OnErrorChoice, typer.Option(help="Stop at a bad sample, or leave it out and count it.")] = (
         OnErrorChoice.RAISE
     ),
+    file_seconds: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=0.1, help="In which a raw file must have been read; else it is a bad one."),
+    ] = 600,
     pseudonym_key: Annotated[
-        Path | None, typer.Option(help="File with a secret that keys the pseudonyms of subjects.")
+        Path | None, typer.Option(metavar="FILE", help="With a secret that keys the pseudonyms of subjects.")
     ] = None,
     keep_raw: Annotated[
         bool, typer.Option("--keep-raw", help="Also keep original files, without identity, as parts named <part>_raw.")
@@ -88,11 +87,13 @@ def pack_command(  # noqa: PLR0913, PLR0917  one parameter per option
     A pack that was interrupted goes on where it stopped when the same command is run again. Nothing can be seen in the
     store before everything is packed.
     """
+    from ropeway.errors import UsageError
     from ropeway_shardgen import recipe as recipes
-    from ropeway_shardgen.engines import chosen
     from ropeway_shardgen.keep_raw import with_originals
     from ropeway_shardgen.plan import Settings
+    from ropeway_shardgen.request import Packers, PackRequest, Request
     from ropeway_shardgen.sizes import parse_size
+    from ropeway_shardgen.slices import Slice
 
     settings = Settings(
         shard_size=parse_size(shard_size) if shard_size else None,
@@ -104,29 +105,27 @@ def pack_command(  # noqa: PLR0913, PLR0917  one parameter per option
     if keep_raw:
         found = with_originals(found, settings.secret)
     if check:
-        _check(found, root, settings, as_json)
+        _check(Request(recipe=found, root=root, settings=settings, seconds=file_seconds), as_json)
         return
-    packers = chosen(engine.value, workers or os.cpu_count() or 1, scheduler, cluster)
-    _pack(found, root, store, settings, _work(settings, packers, slice_, publish), as_json)
+    if publish and slice_:
+        raise UsageError("--publish packs nothing: leave --slice out")
+    request = PackRequest(
+        recipe=found,
+        root=root,
+        settings=settings,
+        seconds=file_seconds,
+        store=store,
+        packers=Packers(
+            engine=engine.value, workers=workers or os.cpu_count() or 1, scheduler=scheduler, cluster=cluster
+        ),
+        own=Slice.parse(slice_) if slice_ else None,
+        publish=publish,
+        silent=as_json,
+    )
+    _pack(request, as_json)
 
 
-def _work(settings: Any, engine: "Engine", own: str, publish: bool) -> "Work":
-    """What is to be done with a plan: all of it, a slice of it, or publishing."""
-    from ropeway.errors import UsageError
-    from ropeway_shardgen.pack import pack_plan
-    from ropeway_shardgen.slices import Slice, pack_slice, publish_slices
-
-    if publish:
-        if own:
-            raise UsageError("--publish packs nothing: leave --slice out")
-        return lambda plan, store, _: publish_slices(plan, store)
-    if own:
-        share = Slice.parse(own)
-        return lambda plan, store, watch: pack_slice(plan, store, settings, share, engine=engine, watch=watch)
-    return lambda plan, store, watch: pack_plan(plan, store, settings, engine=engine, watch=watch)
-
-
-def _pack(recipe: "Recipe", root: Path, store: str, settings: Any, work: "Work", as_json: bool) -> None:
+def _pack(request: "PackRequest", as_json: bool) -> None:
     import time
 
     import msgspec
@@ -135,44 +134,39 @@ def _pack(recipe: "Recipe", root: Path, store: str, settings: Any, work: "Work",
     from ropeway.errors import UsageError
     from ropeway.stores import open_store
     from ropeway_shardgen import report
-    from ropeway_shardgen.plan import make_plan
+    from ropeway_shardgen.request import pack
 
-    if not store:
+    if not request.store:
         raise UsageError("where to? give --store (a path or a URL), or --check to only inspect the folder")
-    target = open_store(store)
+    url = open_store(request.store).url
     began = time.monotonic()
-    with report.Bar(Console(stderr=True, quiet=as_json)) as bar:
-        done = work(make_plan(recipe, root, settings), target, bar)
+    done = pack(request)
     seconds = time.monotonic() - began
     if as_json:
-        typer.echo(msgspec.json.encode(report.as_json(done, target.url, seconds)))
+        typer.echo(msgspec.json.encode(report.as_json(done, url, seconds)))
     else:
-        report.show(Console(), done, target.url, seconds)
+        report.show(Console(), done, url, seconds)
 
 
-def _check(recipe: "Recipe", root: Path, settings: Any, as_json: bool) -> None:
+def _check(request: "Request", as_json: bool) -> None:
     import msgspec
     from rich.console import Console
 
     from ropeway.errors import SourceError
-    from ropeway_shardgen.first_files import unreadable
-    from ropeway_shardgen.plan import inspect, make_plan
     from ropeway_shardgen.problems import summary
+    from ropeway_shardgen.request import look
 
-    problems = inspect(recipe, root, settings)
-    plan = None if problems else make_plan(recipe, root, settings)
-    if plan is not None:
-        problems = unreadable(plan)
+    dataset, found = request.recipe.id, look(request)
     if as_json:
-        typer.echo(msgspec.json.encode({"dataset": recipe.id, "problems": problems}))
-    if problems:
-        for problem in [] if as_json else problems[:20]:
+        typer.echo(msgspec.json.encode({"dataset": dataset, "problems": found.problems}))
+    if found.problems:
+        for problem in [] if as_json else found.problems[:20]:
             Console().print(f"  {problem}", highlight=False, markup=False, soft_wrap=True)
-        raise SourceError(summary(problems), dataset=recipe.id)
-    if plan is not None and not as_json:
+        raise SourceError(summary(found.problems), dataset=dataset)
+    if not as_json:
         Console().print(
-            f"[bold green]ready[/] {recipe.id}: {plan.samples:,} samples from {plan.source_files:,} raw files, "
-            f"{len(plan.shards)} shards, would be version {plan.version}",
+            f"[bold green]ready[/] {dataset}: {found.samples:,} samples from {found.files:,} raw files, "
+            f"{found.shards} shards, would be version {found.version}",
             highlight=False,
             soft_wrap=True,
         )

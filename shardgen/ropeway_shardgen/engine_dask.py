@@ -18,10 +18,12 @@ from ropeway.decoders.libraries import require
 from ropeway.errors import AccessDenied, NotFound, RopewayError, StoreError, UsageError
 from ropeway.publishing import published
 from ropeway_shardgen import sidecar
+from ropeway_shardgen.attempts import Packer
 from ropeway_shardgen.clusters import Cluster, DaskClient
 from ropeway_shardgen.engine import Engine
 from ropeway_shardgen.planned import PlannedShard
-from ropeway_shardgen.shard import Advance, Job, pack_shard
+from ropeway_shardgen.reading import SECONDS
+from ropeway_shardgen.shard import Advance, Job
 from ropeway_shardgen.sidecar import ShardSummary
 from ropeway_shardgen.worker_check import check_workers
 
@@ -36,8 +38,11 @@ _LOOK = 5
 GO_ON = "run the same command to go on: finished shards are kept"
 
 
-def dask_engine(cluster: Cluster) -> Engine:
-    """An engine whose workers are a Dask cluster's; each packs one shard at a time.
+def dask_engine(cluster: Cluster, seconds: float = SECONDS) -> Engine:
+    """An engine whose workers are a Dask cluster's; each packs one shard at a time, in a process apart.
+
+    Dask gives up a worker that does not answer for five minutes and its shard to others, until it has ended several;
+    it cannot say which raw file it was. So a worker watches itself: each file must be read in so many seconds.
 
     It raises UsageError where a worker has other software or does not see the raw folder or the store, RopewayError
     where the scheduler is lost, a shard has ended several workers, or no worker is left.
@@ -48,7 +53,8 @@ def dask_engine(cluster: Cluster) -> Engine:
             raise UsageError("a memory store cannot be seen from other processes: give a path or a bucket")
         with cluster.connected() as client, _reachable():
             check_workers(client, job, shards[0])
-            yield from _Run(client, cluster, job, advance).summaries(shards)
+            yield from _Run(client, cluster, job, seconds, advance).summaries(shards)
+            client.run(_let_go, on_error="ignore")
 
     return engine
 
@@ -71,12 +77,30 @@ class _Packed(NamedTuple):
 
 
 _one_at_a_time = threading.Lock()
+_packer: Packer | None = None
 
 
-def _pack(job: Job, shard: PlannedShard) -> _Packed:
-    """Run on a worker. Adapters keep files open for one thread, and a worker may have several."""
+def _pack(job: Job, seconds: float, shard: PlannedShard) -> _Packed:
+    """Run on a worker. It has one process apart for a job, and may have several threads."""
+    global _packer  # noqa: PLW0603  kept from one task to the next
     with _one_at_a_time:
-        return _Packed(pack_shard(job, shard, lambda _samples, _size: None), socket.gethostname())
+        if _packer is None or _packer.job is not job:
+            if _packer is not None:
+                _packer.close()
+            _packer = Packer(job, seconds)
+        return _Packed(_packer.pack(shard, lambda _samples, _size: None), socket.gethostname())
+
+
+def _let_go() -> None:
+    """Run on a worker when a pack is done; another one's may go on there."""
+    global _packer  # noqa: PLW0603  as in `_pack`
+    if _one_at_a_time.acquire(blocking=False):
+        try:
+            if _packer is not None:
+                _packer.close()
+            _packer = None
+        finally:
+            _one_at_a_time.release()
 
 
 def _same(job: Job) -> Job:
@@ -86,8 +110,9 @@ def _same(job: Job) -> Job:
 class _Run:
     """One pack on a cluster."""
 
-    def __init__(self, client: DaskClient, cluster: Cluster, job: Job, advance: Advance) -> None:
+    def __init__(self, client: DaskClient, cluster: Cluster, job: Job, seconds: float, advance: Advance) -> None:
         self._client, self._cluster, self._job, self._advance = client, cluster, job, advance
+        self._seconds = seconds
         # As a task's result the job is made again when the workers that hold it die; scattered data would be lost.
         self._shared = client.submit(_same, job, pure=False)
         self._running: dict[Any, PlannedShard] = {}
@@ -111,7 +136,8 @@ class _Run:
                     yield packed.summary
 
     def _submit(self, shard: PlannedShard) -> None:
-        future = self._client.submit(_pack, self._shared, shard, pure=False, key=f"{shard.name}-{secrets.token_hex(4)}")
+        key = f"{shard.name}-{secrets.token_hex(4)}"
+        future = self._client.submit(_pack, self._shared, self._seconds, shard, pure=False, key=key)
         self._running[future] = shard
 
     def _workers(self) -> int:

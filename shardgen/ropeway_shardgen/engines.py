@@ -6,7 +6,7 @@ from ropeway.errors import UsageError
 from ropeway_shardgen.engine import Engine, local_engine
 
 
-def chosen(engine: str, workers: int, scheduler: str, cluster: Path | None) -> Engine:
+def chosen(engine: str, workers: int, scheduler: str, cluster: Path | None, seconds: float) -> Engine:
     """The engine to pack with.
 
     Args:
@@ -14,6 +14,7 @@ def chosen(engine: str, workers: int, scheduler: str, cluster: Path | None) -> E
         workers: processes of this machine, for `local`, and for `dask` where neither of the next two is given.
         scheduler: address of a Dask scheduler that runs already, or "".
         cluster: file that says how to launch one (`clusters.py`), or None.
+        seconds: in which a worker must have read a raw file.
 
     Raises:
         UsageError: what was given does not go together, or the file cannot be used.
@@ -21,12 +22,12 @@ def chosen(engine: str, workers: int, scheduler: str, cluster: Path | None) -> E
     if engine == "local":
         if scheduler or cluster:
             raise UsageError("--scheduler and --cluster are for Dask: add --engine dask")
-        return local_engine(workers)
+        return local_engine(workers, seconds)
     from ropeway_shardgen import clusters
     from ropeway_shardgen.engine_dask import dask_engine
 
     if scheduler and cluster:
         raise UsageError("--scheduler is a cluster that runs, --cluster launches one: give one of them")
     if scheduler:
-        return dask_engine(clusters.running(scheduler))
-    return dask_engine(clusters.launched(cluster) if cluster else clusters.local(workers))
+        return dask_engine(clusters.running(scheduler), seconds)
+    return dask_engine(clusters.launched(cluster) if cluster else clusters.local(workers), seconds)

@@ -19,9 +19,11 @@ _HOLE = re.compile(r"\{([^{}:]+)(?::0(\d+))?\}")
 
 def text(value: Value) -> str | None:
     """A value as recipes write it: None stays None, `true`/`false`, numbers in their shortest form."""
+    if value is None or isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    return value if value is None or isinstance(value, str) else repr(value)
+    return repr(value)
 
 
 def lookup(fields: Fields, name: str) -> Value:
@@ -30,11 +32,12 @@ def lookup(fields: Fields, name: str) -> Value:
     Raises:
         SampleError: there is no such field; the message lists those there are.
     """
-    if name not in fields:
+    try:
+        return fields[name]
+    except KeyError:
         raise SampleError(
             f"there is no field {name!r}; there is: {', '.join(fields) or 'none'}", reason="missing field"
-        )
-    return fields[name]
+        ) from None
 
 
 def holes(template: str) -> list[str]:
@@ -55,22 +58,21 @@ def fill(template: str, fields: Fields) -> str:
     Raises:
         SampleError: a field is not there or empty.
     """
-
-    literals, needed = _cut(template)
-    filled = [literals[0]]
-    for (name, width), literal in zip(needed, literals[1:], strict=True):
+    filled, cut = _cut(template)
+    for name, width, literal in cut:
         found = text(lookup(fields, name))
-        if found is None or found == "":
+        if not found:
             raise SampleError(f"field {name!r} is empty, and {template!r} needs it", reason="missing value")
-        filled += (found.zfill(width), literal)
-    return "".join(filled)
+        filled += (found.zfill(width) if width else found) + literal
+    return filled
 
 
 @lru_cache(maxsize=256)
-def _cut(template: str) -> tuple[list[str], list[tuple[str, int]]]:
-    """The words around a template's holes, and of each hole its field and how wide it is to be."""
-    pieces = _HOLE.split(template)
-    return pieces[::3], [(name, int(width or 0)) for name, width in zip(pieces[1::3], pieces[2::3], strict=True)]
+def _cut(template: str) -> tuple[str, list[tuple[str, int, str]]]:
+    """What stands before a template's first hole; of each hole its field, how wide it is to be, and what follows."""
+    first, *pieces = _HOLE.split(template)
+    holes = zip(pieces[::3], pieces[1::3], pieces[2::3], strict=True)
+    return first, [(name, int(width or 0), literal) for name, width, literal in holes]
 
 
 class Merged(Mapping[str, Value]):
@@ -97,7 +99,7 @@ class Merged(Mapping[str, Value]):
 
 def matches(fields: Fields, where: Mapping[str, tuple[str, ...]]) -> bool:
     """Whether every field named in `where` has one of the values given for it."""
-    return all(text(lookup(fields, name)) in values for name, values in where.items())
+    return not where or all(text(lookup(fields, name)) in values for name, values in where.items())
 
 
 @lru_cache(maxsize=256)

@@ -2,10 +2,9 @@
 
 A recipe that keeps originals is an ordinary recipe with more parts, so plan, shards, index and manifest need no word of
 it. A file (or folder) that holds many samples (windows of a recording) is kept once, with the first of them; one that
-several parts are read from, with the first of those.
+several parts are read from, with the first of those. Where that sample is left out while shards are packed, the other
+samples are in shards of their own, perhaps long finished: the original goes with it, and the pack says so.
 """
-
-from dataclasses import replace
 
 import msgspec
 
@@ -18,6 +17,8 @@ from ropeway_shardgen.recipe import Recipe
 from ropeway_shardgen.rules import PartRule
 
 ADAPTER = "raw"
+LOST = ", and with it the original of its file"
+"""What is added to the reason for which a sample is left out that holds an original for others too."""
 
 
 def with_originals(recipe: Recipe, secret: bytes = b"") -> Recipe:
@@ -71,24 +72,39 @@ def _shared(recipe: Recipe, part: str) -> bool:
     return bool(adapter.locators(options))
 
 
+def holds_shared(recipe: Recipe, sample: PlannedSample) -> bool:
+    """Whether a sample has the original of a file that may hold others too."""
+    return any(part in sample.files for part in _shared_originals(recipe))
+
+
+def _shared_originals(recipe: Recipe) -> list[str]:
+    names = [name for name, rule in recipe.parts.items() if rule.adapter == ADAPTER]
+    return [name for name in names if _shared(recipe, name.removesuffix(RAW))]
+
+
 class Once:
     """Leaves each original file that holds many samples with the first sample that is read from it."""
 
     def __init__(self, recipe: Recipe, listing: Listing) -> None:
-        names = [name for name, rule in recipe.parts.items() if rule.adapter == ADAPTER]
-        self._parts = [name for name in names if _shared(recipe, name.removesuffix(RAW))]
+        self._parts = _shared_originals(recipe)
         self._recipe, self._listing = recipe, listing
         self._kept: set[tuple[str, str]] = set()
 
     def __call__(self, sample: PlannedSample) -> PlannedSample:
         """The sample without those originals that an earlier one has, and with the sizes of its own."""
+        if not self._parts:
+            return sample
         originals = {part: sample.files[part] for part in self._parts if part in sample.files}
         own = {part: path for part, path in originals.items() if (part, path) not in self._kept}
         if not originals:
             return sample
-        self._kept.update(own.items())
         files = {part: path for part, path in sample.files.items() if part not in originals or part in own}
-        return replace(sample, files=files, size=sample.size + sum(self._size(*one) for one in own.items()))
+        size = sample.size + sum(self._size(*one) for one in own.items())
+        return msgspec.structs.replace(sample, files=files, size=size)
+
+    def keep(self, sample: PlannedSample) -> None:
+        """The originals of a sample that is planned: no later one gets them."""
+        self._kept.update((part, sample.files[part]) for part in self._parts if part in sample.files)
 
     def _size(self, part: str, path: str) -> int:
         """Bytes of an original: of its file or folder, and of what is kept with it."""

@@ -10,6 +10,7 @@ from ropeway.errors import RopewayError, SourceError
 from ropeway_shardgen.adapters import Adapter, Options
 from ropeway_shardgen.adapters.adapter import alone
 from ropeway_shardgen.problems import SampleError, one_line
+from ropeway_shardgen.reading import Reading
 
 _FOLDERS = 1024
 
@@ -108,7 +109,8 @@ class Listing:
         if adapter.companions is alone:
             return 0
         try:
-            companions = list(adapter.companions(self.root / path, options))
+            with Reading(path):
+                companions = list(adapter.companions(self.root / path, options))
             return sum(self.add(one.relative_to(self.root).as_posix()) for one in companions)
         except RopewayError:
             raise

@@ -33,7 +33,7 @@ from ropeway_shardgen.splits import leaks, split_of
 from ropeway_shardgen.values import labels, meta
 
 REVISION = 1
-"""Part of every version. Counted up when packing would write other bytes for the same input than it did before."""
+"""Part of every version. Counted up when packing would write other bytes for the same input than the last release."""
 
 _HEADERS = 1024
 """Bytes that a part's tar header and padding add to a shard, about."""
@@ -147,7 +147,8 @@ def _samples(recipe: Recipe, listing: Listing, settings: Settings, problems: Pro
             return
         try:
             sample = _sample(rules, listing, raw)
-            stowed = b"" if sample is None else stow(once(sample))
+            sample = sample and once(sample)
+            stowed = stow(sample) if sample else b""
         except SampleError as error:
             problems.add(_placed(error, raw))
             continue
@@ -158,6 +159,7 @@ def _samples(recipe: Recipe, listing: Listing, settings: Settings, problems: Pro
             problems.add_fatal(f"key {sample.key} is there twice: {first} and {raw.place}")
             continue
         places[sample.key] = (raw.path, raw.number)
+        once.keep(sample)
         yield stowed
     for join in joins.values():
         if join.beside:
@@ -183,7 +185,7 @@ def _sample(rules: Rules, listing: Listing, raw: RawSample) -> PlannedSample | N
         split=split_of(recipe, fields, subject, key),
         subject=subject,
         files=files,
-        fields={name: lookup(fields, name) for part in files for name in _locators(recipe, part)},
+        fields={name: lookup(fields, name) for part in files for name in recipe.locators[part]},
         labels=labels(recipe, fields, key),
         meta=_study(rules, fields) | meta(recipe.early, fields, key),
         size=size,
@@ -203,26 +205,22 @@ def _study(rules: Rules, fields: Fields) -> dict[str, Value]:
     return {"study": rules.pseudonym(fill(rule.id, fields), "study")} if rule else {}
 
 
-def _locators(recipe: Recipe, part: str) -> tuple[str, ...]:
-    adapter, options = recipe.readers[part]
-    return adapter.locators(options)
-
-
 def _files(recipe: Recipe, listing: Listing, raw: RawSample, fields: Fields) -> tuple[dict[str, str], int]:
     """The file of each part that the sample has, and the estimated size of them all."""
     files: dict[str, str] = {}
     size = 0
     for name, part in recipe.parts.items():
-        if not recipe.readers[name][0].needs_file:
-            if part.optional and any(lookup(fields, one) is None for one in _locators(recipe, name)):
+        adapter, options = recipe.readers[name]
+        if not adapter.needs_file:
+            locators = recipe.locators[name]
+            if part.optional and any(lookup(fields, one) is None for one in locators):
                 continue
             files[name] = ""
-            size += _HEADERS + (part.bytes or 4 * len(_locators(recipe, name)))
+            size += _HEADERS + (part.bytes or 4 * len(locators))
             continue
         path = _file_of(listing, part, fields)
         if path is None:
             continue
-        adapter, options = recipe.readers[name]
         found = listing.add(path) + listing.add_companions(path, adapter, options)
         files[name] = path
         own = raw.bytes if path == raw.path else None
@@ -234,10 +232,11 @@ def _files(recipe: Recipe, listing: Listing, raw: RawSample, fields: Fields) -> 
 
 def _file_of(listing: Listing, part: PartRule, fields: Fields) -> str | None:
     """The first of a part's paths that is there; None for an optional part of which none is, or none can be filled."""
-    if len(part.paths) == 1 and not part.optional:
-        return fill(part.paths[0], fields)  # whoever adds it to the listing finds it missing
+    templates = part.paths
+    if len(templates) == 1 and not part.optional:
+        return fill(templates[0], fields)  # whoever adds it to the listing finds it missing
     paths = []
-    for template in part.paths:
+    for template in templates:
         try:
             paths.append(fill(template, fields))
         except SampleError as error:

@@ -4,7 +4,7 @@ A planned sample is a dozen Python objects, 1.5 KB of them. A plan holds it as o
 bytes, which is also how it travels to the worker that packs its shard.
 """
 
-import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -16,8 +16,7 @@ from ropeway_shardgen.fields import Fields
 from ropeway_shardgen.problems import SampleError
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedSample:
+class PlannedSample(msgspec.Struct, frozen=True, gc=False):
     """One sample, ready to be read.
 
     Attributes:
@@ -77,6 +76,9 @@ class _Stowed(Outline, array_like=True, frozen=True, gc=False):
     meta: dict[str, Value]
 
 
+_NAMES, _ODD = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+"""How the system has names as bytes: what `os.fsencode` and `os.fsdecode` go by."""
+
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(_Stowed)
 _OUTLINES = msgspec.msgpack.Decoder(Outline)
@@ -88,7 +90,7 @@ def stow(sample: PlannedSample) -> bytes:
     Raises:
         SampleError: a value is no Unicode text, or a number of more than 64 bits.
     """
-    files = {part: os.fsencode(path) for part, path in sample.files.items()}
+    files = {part: path.encode(_NAMES, _ODD) for part, path in sample.files.items()}
     given = (sample.key, sample.split, sample.subject, sample.size, files, sample.fields, sample.labels, sample.meta)
     try:
         return _ENCODER.encode(given)
@@ -99,7 +101,7 @@ def stow(sample: PlannedSample) -> bytes:
 def unstow(data: bytes) -> PlannedSample:
     """The sample of `stow`."""
     found = _DECODER.decode(data)
-    files = {part: os.fsdecode(path) for part, path in found.files.items()}
+    files = {part: path.decode(_NAMES, _ODD) for part, path in found.files.items()}
     return PlannedSample(
         found.key, found.split, found.subject, files, found.fields, found.labels, found.meta, found.size
     )

@@ -7,21 +7,24 @@ anyone who can guess the raw identifiers can compute their pseudonyms; a site th
 
 import hashlib
 import hmac
+from functools import lru_cache
 
 DIGITS = 16
 """Hex digits of a pseudonym (64 bits): two of a million subjects collide with a chance of 3 in 10⁸."""
 
+_BLOCK = 64
+"""Bytes that SHA-256 takes in at once."""
+_INNER, _OUTER = (bytes(byte ^ mask for byte in range(256)) for mask in (0x36, 0x5C))
+
 
 def pseudonym(raw: str, *, namespace: str, kind: str, secret: bytes) -> str:
     """The pseudonym of a raw identifier of that kind (`subject`, `study`, …)."""
-    words = "\0".join((namespace, kind, raw)).encode()
-    return hmac.new(secret, words, hashlib.sha256).hexdigest()[:DIGITS]
+    return keyed("\0".join((namespace, kind, raw)).encode(), secret).hex()[:DIGITS]
 
 
 def uid(raw: str, key: bytes) -> str:
     """The DICOM UID that stands for another one: a keyed hash of it, written as UUID-derived UIDs are (PS3.5, B.2)."""
-    digest = hmac.new(key, raw.encode(), hashlib.sha256).digest()
-    return f"2.25.{int.from_bytes(digest[:16], 'big')}"
+    return f"2.25.{int.from_bytes(keyed(raw.encode(), key)[:16], 'big')}"
 
 
 def uid_key(secret: bytes) -> bytes:
@@ -31,5 +34,20 @@ def uid_key(secret: bytes) -> bytes:
 
 def fraction(group: str, *, seed: str) -> float:
     """A number in [0, 1) that depends on nothing but the group's name and the seed."""
-    digest = hmac.new(seed.encode(), group.encode(), hashlib.sha256).digest()
-    return int.from_bytes(digest[:6], "big") / 2**48
+    return int.from_bytes(keyed(group.encode(), seed.encode())[:6], "big") / 2**48
+
+
+def keyed(words: bytes, key: bytes) -> bytes:
+    """HMAC-SHA256 (RFC 2104): `hmac.digest(key, words, "sha256")` at half its time where a key serves many words."""
+    begun = _begun(key)
+    inner, outer = begun[0].copy(), begun[1].copy()
+    inner.update(words)
+    outer.update(inner.digest())
+    return outer.digest()
+
+
+@lru_cache(maxsize=16)
+def _begun(key: bytes) -> "tuple[hashlib._Hash, hashlib._Hash]":
+    """Both hashes of an HMAC, which have taken in the key."""
+    block = (key if len(key) <= _BLOCK else hashlib.sha256(key).digest()).ljust(_BLOCK, b"\0")
+    return hashlib.sha256(block.translate(_INNER)), hashlib.sha256(block.translate(_OUTER))

@@ -61,10 +61,19 @@ class Recipe(Rule, frozen=True, kw_only=True, dict=True):
     """How samples follow each other in shards: dealt by a hash of the key, so that a block holds all sorts; or as in
     the source, where reading a raw file out of order would be slow."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as its tables: what they leave to defaults is none of the version's, and must stay so."""
+        return msgspec.convert, (msgspec.to_builtins(self), Recipe)
+
     @cached_property
     def readers(self) -> dict[str, tuple[Adapter[Any], Options]]:
         """Part → its adapter and the adapter's options."""
         return {name: configured(part.adapter, part.options) for name, part in self.parts.items()}
+
+    @cached_property
+    def locators(self) -> dict[str, tuple[str, ...]]:
+        """Part → the fields that its adapter needs to find a sample."""
+        return {name: adapter.locators(options) for name, (adapter, options) in self.readers.items()}
 
     @cached_property
     def lister(self) -> tuple[Adapter[Any], Options] | None:

@@ -56,10 +56,10 @@ class Resolved(Mapping[str, Value]):
         rule = self._rules.recipe.fields.get(name)
         if rule is not None:
             return self._derived(name, rule)
+        if name in self._row:
+            return self._row[name]
         join = self._join(name)
-        if join is not None and name not in self._row:
-            return self._joined_row(join)[name[len(join) + 1 :]]
-        return self._row[name]
+        return self._row[name] if join is None else self._joined_row(join)[name[len(join) + 1 :]]
 
     def _join(self, name: str) -> str | None:
         join, dot, _ = name.partition(".")

@@ -1,10 +1,9 @@
-"""Packing one shard: a pure function of its plan, the recipe and the raw files. Memory is that of one sample."""
+"""Packing one shard: a pure function of its plan, the recipe and the raw files. Memory is that of two samples."""
 
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import reduce
 from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
@@ -19,14 +18,22 @@ from ropeway.stores import Store
 from ropeway_shardgen import sidecar
 from ropeway_shardgen.adapters import Payload
 from ropeway_shardgen.adapters.opened import close_all
+from ropeway_shardgen.adapters.whole import whole
+from ropeway_shardgen.hashed_file import HashedFile
+from ropeway_shardgen.keep_raw import LOST, holds_shared
 from ropeway_shardgen.planned import PlannedSample, PlannedShard
 from ropeway_shardgen.problems import OnError, SampleError, one_line
+from ropeway_shardgen.reading import Reading
 from ropeway_shardgen.recipe import Recipe
 from ropeway_shardgen.sidecar import Look, ShardSummary
 from ropeway_shardgen.values import late_meta
 
 Advance: TypeAlias = Callable[[int, int], None]
 """Told of progress: so many more samples, so many more bytes."""
+
+_SMALL = 64 << 10
+"""Bytes of a sample that is put together at once: a few calls for each of its pieces cost more."""
+_NOTHING = hashlib.sha256().hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +69,14 @@ def pack_shard(job: Job, shard: PlannedShard, advance: Advance) -> ShardSummary:
     kinds: dict[str, Kind] = {name: part.kind for name, part in job.recipe.parts.items()}
     written = _Written(f"{job.version}/{shard.name}", compared(kinds, job.recipe.manifest_tasks))
     samples = _samples(job, shard, written, advance)
-    digest = hashlib.sha256()
+    digest = _NOTHING
     try:
         if (first := next(samples, None)) is not None:
-            with job.store.writing(object_path(job.recipe.id, written.path)) as file:
+            place = object_path(job.recipe.id, written.path)
+            with job.store.writing(place) as plain, HashedFile(plain) as file:
                 for pieces in chain([first], samples, [[tar.END]]):
-                    for piece in pieces:
-                        file.write(piece)
-                        digest.update(piece)
+                    file.write(pieces)
+                digest = file.hexdigest()
     finally:
         close_all()
     summary = ShardSummary(
@@ -77,7 +84,7 @@ def pack_shard(job: Job, shard: PlannedShard, advance: Advance) -> ShardSummary:
         split=shard.split,
         bytes=written.size and written.size + len(tar.END),
         samples=len(written.rows),
-        sha256=digest.hexdigest(),
+        sha256=digest,
         parts=tuple(
             sidecar.part_of(name, rule, written.looks[name])
             for name, rule in job.recipe.parts.items()
@@ -101,7 +108,8 @@ def _samples(job: Job, shard: PlannedShard, written: _Written, advance: Advance)
         except SampleError as error:
             if job.on_error == "raise":
                 raise
-            written.skipped[error.reason] += 1
+            lost = LOST if holds_shared(job.recipe, sample) else ""
+            written.skipped[f"{error.reason}{lost}"] += 1
         else:
             yield _add(sample, payloads, meta, written)
         advance(1, sample.size)
@@ -113,17 +121,19 @@ def _add(
     """The tar blocks of a sample, of which note is taken, in pieces."""
     contents = [(part, payload.format, payload.content) for part, payload in payloads.items()]
     pieces, spans = tar.sample_pieces(sample.key, contents, written.size)
+    if spans.span.length < _SMALL:
+        pieces = [b"".join(pieces)]
     written.size += spans.span.length
     written.rows.append(
         Row(
             key=sample.key,
             shard=written.path,
             span=spans.span,
-            crc32c=reduce(lambda before, piece: crc32c(piece, before), pieces, 0),
+            crc32c=_checksum(pieces),
             split=sample.split,
             subject=sample.subject,
             parts=spans.parts,
-            content=content_number({part: content for part, _, content in contents}, written.compared),
+            content=content_number({part: payload.content for part, payload in payloads.items()}, written.compared),
             labels=sample.labels,
             meta=meta,
         )
@@ -131,6 +141,13 @@ def _add(
     for part, payload in payloads.items():
         written.looks[part][sidecar.look_of(payload)] += 1
     return pieces
+
+
+def _checksum(pieces: list[bytes]) -> int:
+    number = 0
+    for piece in pieces:
+        number = crc32c(piece, number)
+    return number
 
 
 def read_part(recipe: Recipe, root: Path, sample: PlannedSample, part: str) -> Payload:
@@ -143,7 +160,12 @@ def read_part(recipe: Recipe, root: Path, sample: PlannedSample, part: str) -> P
     path = sample.files[part]
     place = path or f"part {part}"
     try:
-        payload: Payload = adapter.read(root / path, sample.fields, options)
+        with Reading(place, sample.key):
+            payload: Payload = (
+                adapter.read(root / path, sample.fields, options)
+                if adapter.of_bytes is None
+                else adapter.of_bytes(whole(f"{root}/{path}"), options)
+            )
     except SampleError as error:
         raise SampleError(
             f"{place}: {error.args[0]}", reason=error.reason, dataset=recipe.id, key=sample.key

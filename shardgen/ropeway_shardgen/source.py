@@ -1,8 +1,8 @@
 """From a recipe's source to rows: one row of fields per raw sample, in a fixed order."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ropeway.errors import RopewayError
 from ropeway.index import Value
@@ -12,13 +12,13 @@ from ropeway_shardgen.grouping import as_one
 from ropeway_shardgen.listing import Listing
 from ropeway_shardgen.problems import Problems, SampleError, one_line
 from ropeway_shardgen.pseudonyms import pseudonym
+from ropeway_shardgen.reading import Reading
 from ropeway_shardgen.recipe import Recipe
 from ropeway_shardgen.rules import GroupRule
 from ropeway_shardgen.tables import table_rows
 
 
-@dataclass(frozen=True, slots=True)
-class RawSample:
+class RawSample(NamedTuple):
     """One row of the source.
 
     Attributes:
@@ -113,8 +113,14 @@ def _listed(recipe: Recipe, file: Path, path: str) -> Iterator[Row]:
     assert recipe.lister is not None
     adapter, options = recipe.lister
     assert adapter.rows is not None
+    rows = adapter.rows(file, options)
     try:
-        yield from adapter.rows(file, options)
+        while True:
+            with Reading(path):
+                row = next(rows, None)
+            if row is None:
+                return
+            yield row
     except RopewayError:
         raise
     except Exception as error:

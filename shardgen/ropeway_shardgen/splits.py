@@ -43,23 +43,24 @@ def split_of(recipe: Recipe, fields: Fields, subject: str | None, key: str) -> S
 
 
 def _dealt(fractions: Mapping[SplitName, float], group: str, seed: str) -> SplitName:
-    used: list[SplitName] = [split for split in SPLITS if fractions.get(split, 0) > 0]
     at, end = fraction(group, seed=seed), 0.0
-    for split in used:
-        end += fractions[split]
-        if at < end:
-            return split
-    return used[-1]
+    last: SplitName = "train"
+    for split in SPLITS:
+        if (share := fractions.get(split, 0)) > 0:
+            last, end = split, end + share
+            if at < end:
+                break
+    return last
 
 
 def leaks(samples: Iterable[tuple[str | None, SplitName]]) -> list[str]:
     """One problem for each subject (by its pseudonym) that is in more than one split."""
-    splits: dict[str, set[SplitName]] = {}
+    splits: dict[str, SplitName] = {}
+    several: dict[str, set[SplitName]] = {}
     for subject, split in samples:
-        if subject is not None:
-            splits.setdefault(subject, set()).add(split)
+        if subject is not None and (first := splits.setdefault(subject, split)) != split:
+            several.setdefault(subject, {first}).add(split)
     return [
         f"subject {subject} is in the splits {' and '.join(split for split in SPLITS if split in found)}"
-        for subject, found in sorted(splits.items())
-        if len(found) > 1
+        for subject, found in sorted(several.items())
     ]

@@ -180,7 +180,7 @@ class _Clock:
 def _import(system: str) -> None:
     """Import what a system would at its first use, so that no figure depends on it."""
     systems.find(system)
-    for library in ("simplejpeg", "pandas"):  # duckdb and datasets look for the latter
+    for library in ("boto3", "simplejpeg", "pandas"):  # pyarrow and duckdb look for the last
         if find_spec(library):
             import_module(library)
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter, sleep
+from time import perf_counter, process_time, sleep
 
 import psutil
 import pyarrow as pa
@@ -58,8 +58,8 @@ def main(arguments: Sequence[str]) -> None:
             service_store.build(open_store(store), service_store.plans(given.samples))
         with _service(store, Path(scratch)) as (url, process):
             figures = list(_figures(url, process, given.seconds))
-        with _service(store, Path(scratch), workers=2) as (url, _):
-            figures += _small(url, given.seconds, workers=2)
+        with _service(store, Path(scratch), workers=2) as (url, process):
+            figures += _small(url, process, given.seconds, workers=2)
     for figure in figures:
         sys.stdout.write(f"{figure}\n")
     if given.json is not None:
@@ -72,7 +72,7 @@ def _figures(url: str, process: psutil.Process, seconds: float) -> Iterator[Figu
     yield _timed("first answer of all: every index is read", lambda: catalog.stats([]))
     yield from _views(url)
     yield from _stats(url)
-    yield from _small(url, seconds)
+    yield from _small(url, process, seconds)
     yield from _pages(url, seconds)
     yield from _ranks(url, process)
     yield Figure("memory of the service at the end", process.memory_info().rss / 1e6, "MB")
@@ -118,7 +118,7 @@ def _stats(url: str) -> Iterator[Figure]:
                  lambda: catalog.stats(["domain", "split"], where="age >= 60 and sex = 'F'"), "≤ 100")  # fmt: skip
 
 
-def _small(url: str, seconds: float, *, workers: int = 1) -> Iterator[Figure]:
+def _small(url: str, process: psutil.Process, seconds: float, *, workers: int = 1) -> Iterator[Figure]:
     names = [dataset.id for dataset in ropeway.connect(url).datasets()]
     known = [json.dumps({"datasets": [name], "where": "age >= 60"}).encode() for name in names[8:]]
     requests = [Request("/v1/views", body) for body in known]
@@ -127,10 +127,18 @@ def _small(url: str, seconds: float, *, workers: int = 1) -> Iterator[Figure]:
     for _ in range(4 * workers**2):  # views that exist, columns that were counted before, in each worker
         once(url, workers, requests)
     told = "small queries" if workers == 1 else f"small queries, {workers} workers"
-    load = closed(url, CLIENTS, requests, seconds)
-    yield from _told(f"{told}, {CLIENTS} clients without a pause", load, "≥ 500")
     rate = 500.0
-    yield from _told(f"{told}, {rate:.0f}/s over {CLIENTS} clients", steady(url, CLIENTS, requests, rate, seconds), "")
+    loads: list[tuple[str, str, Callable[[], Load]]] = [
+        (f"{CLIENTS} clients without a pause", "≥ 500", lambda: closed(url, CLIENTS, requests, seconds)),
+        (f"{rate:.0f}/s over {CLIENTS} clients", "", lambda: steady(url, CLIENTS, requests, rate, seconds)),
+    ]
+    for name, wanted, make in loads:
+        theirs, ours = _cpu(process), process_time()
+        load = make()
+        theirs, ours = _cpu(process) - theirs, process_time() - ours
+        yield from _told(f"{told}, {name}", load, wanted)
+        yield Figure("… of the service's processor time, each", 1e6 * theirs / len(load.seconds), "µs")
+        yield Figure("… and of that of who asks", 1e6 * ours / len(load.seconds), "µs")
     if workers > 1:
         return
     fresh = [
@@ -188,6 +196,11 @@ def _timed(name: str, work: Callable[[], object], wanted: str = "") -> Figure:
     began = perf_counter()
     work()
     return Figure(name, 1e3 * (perf_counter() - began), "ms", wanted)
+
+
+def _cpu(process: psutil.Process) -> float:
+    """Seconds that a process and its children have worked."""
+    return sum(sum(one.cpu_times()[:2]) for one in (process, *process.children(recursive=True)))
 
 
 def _median(values: Sequence[float]) -> float:

@@ -122,7 +122,9 @@ def load(path: Path) -> Rules:
     """
     try:
         return msgspec.toml.decode(path.read_bytes(), type=Rules)
-    except (OSError, msgspec.MsgspecError) as error:
+    except OSError as error:
+        raise RecipeError(f"{path}: can't be read: {error.strerror}") from error
+    except msgspec.MsgspecError as error:
         raise RecipeError(f"{path}: {error}") from error
 
 

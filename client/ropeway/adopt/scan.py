@@ -139,15 +139,13 @@ def _scan(source: Source, sha256: str, place: Place, rules: Rules) -> Scanned:
         if bytes(source.read(0, min(len(magic), source.size))) == magic:
             raise Broken(f"compressed with {name}, so samples have no byte ranges: unpack it, then adopt the plain tar")
     shard = _Shard(source, place, rules)
+    samples: list[Sample] = []
     try:
         samples = list(shard.samples())
-    except FormatError as error:
+    except FormatError as error:  # where the archive ends is not known then
         shard.problems.append(str(error))
-        samples = []
-    rest = source.size if source.whole else min(source.size, shard.end + PIECE)
-    if rest > shard.end and np.frombuffer(source.read(shard.end, rest), np.uint8).any():
-        shard.problem("bytes follow the archive's end: several tars in one file, of which readers see the first",
-                      offset=shard.end)  # fmt: skip
+    else:
+        _check_end(source, shard)
     if not samples and not shard.problems:
         shard.problem("the archive holds no samples")
     if shard.problems:
@@ -156,6 +154,14 @@ def _scan(source: Source, sha256: str, place: Place, rules: Rules) -> Scanned:
         problems = (*told, f"and {more} more problems") if more else tuple(told)
         raise Broken(problems[0], problems=problems)
     return Scanned(sha256, samples, shard.parts, shard.ignored, source.taken)
+
+
+def _check_end(source: Source, shard: "_Shard") -> None:
+    """Nothing but zeros may follow the last member."""
+    rest = source.size if source.whole else min(source.size, shard.end + PIECE)
+    if rest > shard.end and np.frombuffer(source.read(shard.end, rest), np.uint8).any():
+        shard.problem("bytes follow the archive's end: several tars in one file, of which readers see the first",
+                      offset=shard.end)  # fmt: skip
 
 
 class _Found(NamedTuple):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ropeway.cli import output
-from ropeway.cli.output import STEWARD, Json, size, stderr, stdout
+from ropeway.cli.output import STEWARD, Json, OwnStore, size, stderr, stdout
 
 if TYPE_CHECKING:
     from ropeway.adopt import Adopted
@@ -33,23 +33,14 @@ def adopt(  # noqa: PLR0913, PLR0917 - one argument per option
             help="The tars: 'dir/*.tar', 's3://bucket/x-{000..999}.tar', 'https://…'; of another split: 'valid=…'.",
         ),
     ],
-    store: Annotated[
-        str,
-        typer.Option(
-            "--store",
-            "-s",
-            envvar="ROPEWAY_STORE",
-            metavar="URL",
-            show_default=False,
-            help="Where index and manifest go: a path, s3://bucket/prefix, …",
-        ),
-    ],
+    store: OwnStore,
     split: Annotated[str, typer.Option(help="The split of patterns that name none.")] = "train",
     rules: Annotated[
         Path | None, typer.Option(metavar="FILE", help="TOML: parts, tasks, metadata, card (ropeway.adopt.rules).")
     ] = None,
     task: Annotated[
-        list[str] | None, typer.Option(metavar="ID=FROM", help="A task: 'digit=cls', 'finding=json.label' (repeat).")
+        list[str] | None,
+        typer.Option(metavar="ID=FROM", help="A task: 'digit=cls', 'finding=json.label' (may be repeated)."),
     ] = None,
     meta: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN=FROM", help="Metadata: 'age=json.age' (may be repeated).")
@@ -68,11 +59,11 @@ def adopt(  # noqa: PLR0913, PLR0917 - one argument per option
     ] = None,
     json: Json = False,
 ) -> None:
-    """Make a dataset of WebDataset tars that stay where they are. Each byte is read once, for the checksums, unless
-    --headers says otherwise.
+    """Make a dataset of WebDataset tars that stay where they are.
 
-    An adoption that was stopped goes on when the same command is run again. Broken tars are named, with the sample
-    and what is wrong. Exit status 1 when one is broken and not skipped.
+    Each byte is read once, for the checksums, unless --headers says otherwise. An adoption that was stopped goes on
+    when the same command is run again. Broken tars are named, with the sample and what is wrong. Exit status 1 when one
+    is broken and not skipped.
     """
     from ropeway.adopt import HEADERS, THROUGH, Broken
     from ropeway.adopt import adopt as begin
@@ -122,18 +113,24 @@ def _rules(file: Path | None, tasks: Sequence[str], meta: Sequence[str], key: st
     return msgspec.structs.replace(
         base,
         key=base.key if key is None else key,
-        tasks={**base.tasks, **{name: TaskRules(from_=place) for name, place in map(_named, tasks)}},
-        meta={**base.meta, **{name: MetaRules(from_=place) for name, place in map(_named, meta)}},
+        tasks={**base.tasks, **{name: TaskRules(from_=place) for name, place in _named(tasks).items()}},
+        meta={**base.meta, **{name: MetaRules(from_=place) for name, place in _named(meta).items()}},
     )
 
 
-def _named(option: str) -> tuple[str, str]:
+def _named(options: Sequence[str]) -> dict[str, str]:
+    """What options of the form NAME=FROM say."""
     from ropeway.errors import UsageError
 
-    found = _OF_NAME.fullmatch(option)
-    if not found:
-        raise UsageError(f"not NAME=FROM: {option!r} (such as age=json.age)")
-    return found[1], found[2]
+    found: dict[str, str] = {}
+    for option in options:
+        named = _OF_NAME.fullmatch(option)
+        if not named:
+            raise UsageError(f"not NAME=FROM: {option!r} (such as age=json.age)")
+        if named[1] in found:
+            raise UsageError(f"{named[1]!r} is given twice: {found[named[1]]!r} and {named[2]!r}")
+        found[named[1]] = named[2]
+    return found
 
 
 def _figures(done: "Adopted") -> dict[str, object]:

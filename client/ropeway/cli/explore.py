@@ -5,7 +5,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ropeway.cli import output
-from ropeway.cli.output import EXPLORE, Datasets, Domain, Json, Modality, Parts, Split, Store, Task, Where, size, stdout
+from ropeway.cli.output import (
+    EXPLORE,
+    Datasets,
+    Distinct,
+    Domain,
+    Json,
+    Modality,
+    Parts,
+    Split,
+    Store,
+    Task,
+    Where,
+    size,
+    stdout,
+)
 from ropeway.cli.view import print_view
 
 if TYPE_CHECKING:
@@ -51,7 +65,7 @@ def show(dataset: Annotated[str, typer.Argument(help="A dataset's id.")], store:
     for name, value in _facts(manifest):
         if value:
             stdout.print(f"  {name:8} {value}")
-    for table in (_parts(manifest), _splits(manifest), _tasks(manifest)):
+    for table in (_parts(manifest), _splits(manifest), *([_tasks(manifest)] if manifest.tasks else [])):
         stdout.print()
         stdout.print(table)
     for reason, count in manifest.provenance.skipped.items():
@@ -113,7 +127,7 @@ def query(  # noqa: PLR0913, PLR0917 - one argument per option
     domain: Domain = None,
     modality: Modality = None,
     part: Parts = None,
-    distinct: Annotated[bool, typer.Option("--distinct", help="Of samples with equal content only the first.")] = False,
+    distinct: Distinct = False,
     by: Annotated[list[str] | None, typer.Option(help="Count by this column instead (may be repeated).")] = None,
     json: Json = False,
 ) -> None:

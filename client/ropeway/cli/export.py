@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ropeway.cli import output
-from ropeway.cli.output import STEWARD, Json, Store, stdout
+from ropeway.cli.output import STEWARD, Json, OwnStore, stdout
 
 
 def register(app: typer.Typer) -> None:
@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 
 def export(
     dataset: Annotated[str, typer.Argument(help="A dataset's id.")],
-    store: Store,
+    store: OwnStore,
     energon: Annotated[bool, typer.Option("--energon", help="For Megatron-Energon: .nv-meta and .tar.idx.")] = False,
     dali: Annotated[bool, typer.Option("--dali", help="For NVIDIA DALI's webdataset reader: .idx.")] = False,
     wids: Annotated[bool, typer.Option("--wids", help="For wids: a JSON list of shards per split.")] = False,

@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 
 from ropeway.cli.output import EXPLORE, Split, Task, Where, stderr, stdout
+from ropeway.errors import UsageError
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="An empty folder.")]
 
@@ -44,7 +46,10 @@ def mount(  # noqa: PLR0913, PLR0917 - one argument per option
     daemon: Annotated[
         bool, typer.Option("--daemon", help="Return once it is mounted, and go on in the background.")
     ] = False,
-    log: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the daemon tells errors.")] = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where the daemon tells errors; else in ~/.local/state/ropeway/mount.log."),
+    ] = None,
     cache: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of a disk cache.")] = None,
     cache_limit: Annotated[int, typer.Option(metavar="GIB", help="That the disk cache may fill.")] = 100,
     memory: Annotated[int, typer.Option(metavar="MIB", min=64, help="That reading ahead may hold.")] = 512,
@@ -58,6 +63,8 @@ def mount(  # noqa: PLR0913, PLR0917 - one argument per option
     if daemon:
         _daemon(folder, log or _state() / "mount.log")
         return
+    if log is not None:
+        raise UsageError("without --daemon errors are told here: leave --log out, or add --daemon")
     from ropeway.mount.signals import Ending
 
     ending = Ending()
@@ -69,7 +76,7 @@ def mount(  # noqa: PLR0913, PLR0917 - one argument per option
     from ropeway.query import Query
 
     check_folder(folder)
-    logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
+    _tell()
     disk = None if cache is None else DiskCache(cache, limit=cache_limit << 30)
     found = open_source(Named.parse(source, store), Query(task=task, split=split, where=where), disk)
     tree = Tree(found, Stretches(memory << 20, deadline), disk, deadline)
@@ -82,6 +89,13 @@ def unmount(folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `ro
     from ropeway.mount.serving import unmount
 
     unmount(folder.absolute())
+
+
+def _tell() -> None:
+    """Tell on stderr what goes wrong; of our own words alone, since libraries tell every try."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logging.getLogger("ropeway").addHandler(handler)
 
 
 def _told(source: str, folder: Path) -> None:
@@ -98,13 +112,11 @@ def _daemon(folder: Path, log: Path) -> None:
     from ropeway.mount.serving import check_folder
 
     check_folder(folder)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    again = [word for word in sys.argv[1:] if word != "--daemon"]
-    with log.open("ab") as file:
+    with _opened(log) as file:
         before = file.tell()
         process = subprocess.Popen(
-            [sys.executable, "-m", "ropeway.cli", *again], stdin=subprocess.DEVNULL, stdout=file, stderr=file,
-            start_new_session=True,
+            [sys.executable, "-m", "ropeway.cli", *_again(sys.argv[1:])], stdin=subprocess.DEVNULL, stdout=file,
+            stderr=file, start_new_session=True,
         )  # fmt: skip
     while not folder.is_mount():
         if process.poll() is not None:
@@ -113,6 +125,25 @@ def _daemon(folder: Path, log: Path) -> None:
         time.sleep(_LOOK)
     stdout.print(f"mounted on {folder} by process {process.pid}, which tells errors in {log}", markup=False,
                  soft_wrap=True)  # fmt: skip
+
+
+def _opened(log: Path) -> BinaryIO:
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return log.open("ab")
+    except OSError as error:
+        raise UsageError(f"the log can't be written: {error.strerror}", url=log.absolute().as_uri()) from error
+
+
+def _again(words: Sequence[str]) -> list[str]:
+    """A command line without what makes it a daemon's."""
+    again, rest = [], iter(words)
+    for word in rest:
+        if word == "--log":
+            next(rest)
+        elif word != "--daemon" and not word.startswith("--log="):
+            again.append(word)
+    return again
 
 
 def _state() -> Path:

@@ -19,13 +19,21 @@ Store = Annotated[
         help="Where the datasets are: a path, s3://bucket/prefix, or an index service http://host:8080.",
     ),
 ]  # fmt: skip
+OwnStore = Annotated[
+    str,
+    typer.Option(
+        "--store", "-s", envvar="ROPEWAY_STORE", metavar="URL", show_default=False,
+        help="The store itself, not a service: a path, s3://bucket/prefix, gs:// or az://.",
+    ),
+]  # fmt: skip
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
 Task = Annotated[str | None, typer.Option(help="Only samples labelled for this task.")]
-Split = Annotated[str | None, typer.Option(help="train, valid or test.")]
+Split = Annotated[str | None, typer.Option(help="Only samples of this split: train, valid or test.")]
 Where = Annotated[str | None, typer.Option(help="A filter, such as \"age >= 60 and label in ('MI', 'STTC')\".")]
 Datasets = Annotated[list[str] | None, typer.Option("--dataset", help="Only these datasets (may be repeated).")]
 Domain = Annotated[str | None, typer.Option(help="Only datasets of this domain, such as ECG.")]
-Modality = Annotated[str | None, typer.Option(help="Only datasets with this modality.")]
+Modality = Annotated[str | None, typer.Option(help="Only datasets with this modality, such as image.")]
+Distinct = Annotated[bool, typer.Option("--distinct", help="Of samples with equal content only the first.")]
 Parts = Annotated[list[str] | None, typer.Option("--part", help="Only samples with this part (may be repeated).")]
 
 EXPLORE, STREAM, STEWARD, OPERATE = (

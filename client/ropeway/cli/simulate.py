@@ -1,15 +1,21 @@
 """`ropeway simulate`: what an order would do to a job, before GPU hours are spent on it."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ropeway.cli import output
+from ropeway.cli.chosen import chosen_view
 from ropeway.cli.output import STREAM, Datasets, Json, Split, Task, Where, size, stdout
 
 if TYPE_CHECKING:
-    from ropeway.simulate import Mixing, RankReads
+    from ropeway.order import Shuffled, ShuffledEpoch
+    from ropeway.simulate import Mixing, RankReads, Readiness
+    from ropeway.steps import Batching
+    from ropeway.view import View
 
 
 def register(app: typer.Typer) -> None:
@@ -17,94 +23,137 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=STREAM)(simulate)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Simulated:
+    """What was simulated, and what came out.
+
+    Attributes:
+        what: in words.
+        bytes: of all samples.
+        mixed: how mixed the batches are; None without a task of classes.
+        ranks: what ranks would read; empty for a dataset that is made up.
+    """
+
+    what: str
+    bytes: int
+    epoch: "ShuffledEpoch"
+    ready: "Readiness"
+    mixed: "Mixing | None" = None
+    ranks: "list[RankReads]" = field(default_factory=list)
+
+
 def simulate(  # noqa: PLR0913, PLR0917 - one argument per option
-    view: Annotated[str | None, typer.Argument(help="A view's id, as `ropeway query` printed it.")] = None,
-    store: Annotated[str | None, typer.Option("--store", "-s", envvar="ROPEWAY_STORE", metavar="URL")] = None,
+    view: Annotated[str | None, typer.Argument(help="A view's name or id.")] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            "--store", "-s", envvar="ROPEWAY_STORE", metavar="URL", show_default=False,
+            help="Where the view's datasets are: a path, s3://bucket/prefix, or an index service http://host:8080.",
+        ),
+    ] = None,
     task: Task = None,
     split: Split = None,
     where: Where = None,
     dataset: Datasets = None,
-    world: Annotated[int, typer.Option(help="Ranks.", min=1)] = 8,
+    world: Annotated[int, typer.Option(help="Ranks of the job.", min=1)] = 8,
     global_batch_size: Annotated[int, typer.Option(help="Samples per step over all ranks.", min=1)] = 256,
-    lanes: Annotated[int | None, typer.Option(help="Lanes of the order.")] = None,
-    window: Annotated[int | None, typer.Option(help="Blocks shuffled together in a lane.")] = None,
-    block_bytes: Annotated[int | None, typer.Option(help="Bytes of a block.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the shuffle.")] = 0,
-    samples: Annotated[float | None, typer.Option(help="Without a store: so many samples, sorted by label.")] = None,
-    sample_bytes: Annotated[int, typer.Option(help="Without a store: bytes of each sample.")] = 25_600,
-    classes: Annotated[int, typer.Option(help="Without a store: classes of the labels.")] = 10,
-    plot: Annotated[Path | None, typer.Option(help="Draw the figures into this PNG file.")] = None,
+    lanes: Annotated[int, typer.Option(help="Lanes of the order; best a multiple of --world.")] = 192,
+    window: Annotated[int, typer.Option(help="Blocks shuffled together in a lane.")] = 1,
+    block_bytes: Annotated[int | None, typer.Option(help="Bytes of a block; by default as fits the view.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the shuffle.")] = 0,
+    samples: Annotated[
+        float | None, typer.Option(help="In place of a view: a dataset of so many samples, sorted by label.")
+    ] = None,
+    sample_bytes: Annotated[int, typer.Option(min=1, help="With --samples: bytes of each sample.")] = 25_600,
+    classes: Annotated[int, typer.Option(min=1, help="With --samples: classes of the labels.")] = 10,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the figures into this PNG file.")] = None,
     json: Json = False,
-) -> None:
+) -> None:  # fmt: skip
     """Work out shuffle quality, bytes read per rank, memory and start-up of a view's order, without reading it."""
     from ropeway import simulate as simulation
     from ropeway.errors import UsageError
-    from ropeway.order import LANES, WINDOW, Shuffled
+    from ropeway.order import Shuffled
     from ropeway.steps import Batching
-    from ropeway.wanted import MEMORY
     from ropeway.world import World
 
-    order = Shuffled(
-        lanes=LANES if lanes is None else lanes, window=WINDOW if window is None else window, block_bytes=block_bytes
-    )
+    order = Shuffled(lanes=lanes, window=window, block_bytes=block_bytes)
     batching = Batching(global_batch_size, World(0, world), "drop")
-    ranks: list[RankReads] = []
-    mixed: Mixing | None = None
+    query = {"task": task, "split": split, "where": where, "datasets": dataset}
     if samples is not None:
-        count = int(samples)
-        blocks = simulation.even_blocks(count, sample_bytes, order)
-        epoch, ready = simulation.readiness(blocks, order, world, seed=seed)
-        labels = simulation.SortedLabels(count, classes)
-        mixed = simulation.mixing(epoch, labels, classes, global_batch_size, seed)
-        what, total = f"{count:,} samples of {size(sample_bytes)}", count * sample_bytes
+        if view or any(query.values()):
+            raise UsageError("--samples makes a dataset up: leave out the view and the options of a query")
+        done = _made_up(int(samples), sample_bytes, classes, order, batching, seed)
+    elif store is None:
+        raise UsageError("simulate needs --store (and a view or a query), or --samples without a store")
     else:
-        if store is None:
-            raise UsageError("simulate needs --store (and a view or a query), or --samples without a store")
         from ropeway.catalog import connect
 
-        catalog = connect(store)
-        chosen = catalog.view(view) if view else catalog.query(task=task, split=split, where=where, datasets=dataset)
-        table = chosen.table()
-        epoch, ready = simulation.readiness(simulation.blocks_of(table, order), order, world, seed=seed)
-        for labelled in chosen.info.tasks[:1] if task is None else [chosen.task(task)]:
-            if labelled.type in ("binary", "multiclass"):
-                mixed = simulation.mixing(
-                    epoch, table.labels[labelled.id], len(labelled.classes), global_batch_size, seed
-                )
-        ranks = simulation.reads(table, order, global_batch_size, world, seed=seed, memory=MEMORY)
-        what, total = f"view {chosen.id}, {chosen.samples:,} samples, {size(chosen.bytes)}", chosen.bytes
-    block = order.size_for(total)
-    figures = simulation.summary(mixed, ranks, ready)
-    steps = batching.count(epoch.samples)
+        done = _of_view(chosen_view(connect(store), view, query, beside=["task"]), task, order, batching, seed)
     if plot is not None:
-        _draw(plot, mixed, ranks, what)
+        _draw(plot, done.mixed, done.ranks, done.what)
+    figures = simulation.summary(done.mixed, done.ranks, done.ready)
     if json:
-        setting = {"lanes": order.lanes, "window": order.window, "block_bytes": block, "world": world, "steps": steps}
-        output.print_json({**setting, **figures})
+        output.print_json({
+            "lanes": order.lanes, "window": order.window, "block_bytes": order.size_for(done.bytes), "world": world,
+            "steps": batching.count(done.epoch.samples), **figures,
+        })  # fmt: skip
         return
-    open_bytes = size(order.lanes * order.window * block / world)
-    left = epoch.samples - steps * global_batch_size
-    rows = [
-        ("what", what),
-        ("order", f"{order.lanes} lanes × {order.window} blocks of {size(block)}; {ready.blocks:,} blocks"),
-        (
-            "memory",
-            f"{open_bytes} of open blocks per rank (none if shards are local); {size(ready.bytes)} for the order",
-        ),
-        ("ready", f"in {ready.seconds:.2f} s at the middle of an epoch"),
-        ("steps", f"{steps:,} of {global_batch_size} samples; {left} left over"),
-    ]
-    if mixed is not None:
+    for name, text in _rows(done, order, batching):
+        stdout.print(f"[bold]{name:8}[/] {text}")
+    for sentence in [simulation.why(order, done.bytes), *simulation.advice(order, world, done.mixed, done.ranks)]:
+        stdout.print(sentence)
+
+
+def _made_up(
+    samples: int, sample_bytes: int, classes: int, order: "Shuffled", batching: "Batching", seed: int
+) -> _Simulated:
+    from ropeway import simulate as simulation
+
+    blocks = simulation.even_blocks(samples, sample_bytes, order)
+    epoch, ready = simulation.readiness(blocks, order, batching.world.size, seed=seed)
+    labels = simulation.SortedLabels(samples, classes)
+    mixed = simulation.mixing(epoch, labels, classes, batching.global_batch, seed)
+    what = f"{samples:,} samples of {size(sample_bytes)}"
+    return _Simulated(what=what, bytes=samples * sample_bytes, epoch=epoch, ready=ready, mixed=mixed)
+
+
+def _of_view(view: "View", task: str | None, order: "Shuffled", batching: "Batching", seed: int) -> _Simulated:
+    from ropeway import simulate as simulation
+    from ropeway.wanted import MEMORY
+
+    batch, world, table = batching.global_batch, batching.world.size, view.table()
+    epoch, ready = simulation.readiness(simulation.blocks_of(table, order), order, world, seed=seed)
+    mixed: Mixing | None = None
+    for labelled in view.info.tasks[:1] if task is None else [view.task(task)]:
+        if labelled.type in ("binary", "multiclass"):
+            mixed = simulation.mixing(epoch, table.labels[labelled.id], len(labelled.classes), batch, seed)
+    ranks = simulation.reads(table, order, batch, world, seed=seed, memory=MEMORY)
+    what = f"view {view.id}, {view.samples:,} samples, {size(view.bytes)}"
+    return _Simulated(what=what, bytes=view.bytes, epoch=epoch, ready=ready, mixed=mixed, ranks=ranks)
+
+
+def _rows(done: _Simulated, order: "Shuffled", batching: "Batching") -> Iterator[tuple[str, str]]:
+    """The figures for people: their names, and what there is to say."""
+    from ropeway import simulate as simulation
+
+    figures, ready = simulation.summary(done.mixed, done.ranks, done.ready), done.ready
+    block = order.size_for(done.bytes)
+    steps = batching.count(done.epoch.samples)
+    left = done.epoch.samples - steps * batching.global_batch
+    open_bytes = size(order.lanes * order.window * block / batching.world.size)
+    yield "what", done.what
+    yield "order", f"{order.lanes} lanes × {order.window} blocks of {size(block)}; {ready.blocks:,} blocks"
+    of_order = f"{size(ready.bytes)} for the order"
+    yield "memory", f"{open_bytes} of open blocks per rank (none if shards are local); {of_order}"
+    yield "ready", f"in {ready.seconds:.2f} s at the middle of an epoch"
+    yield "steps", f"{steps:,} of {batching.global_batch} samples; {left} left over"
+    if done.mixed is not None:
         uniform = f"uniform shuffle {figures['entropy_uniform']:.4f}"
-        rows.append(("mixing", f"label entropy {figures['entropy']:.4f} per batch, {uniform}: {mixed.ratio:.4f} of it"))
-    if ranks:
+        yield "mixing", f"label entropy {figures['entropy']:.4f} per batch, {uniform}: {done.mixed.ratio:.4f} of it"
+    if done.ranks:
         requests = f"{figures['requests_per_rank']:,.0f} requests to {figures['shards_per_rank']:,.0f} shards"
         read = f"{size(figures['read_per_rank'])} per rank in {requests}"
-        rows.append(("reads", f"{read}; {figures['amplification']:.3f} bytes for each delivered"))
-    for name, text in rows:
-        stdout.print(f"[bold]{name:8}[/] {text}")
-    for sentence in [simulation.why(order, total), *simulation.advice(order, world, mixed, ranks)]:
-        stdout.print(sentence)
+        yield "reads", f"{read}; {figures['amplification']:.3f} bytes for each delivered"
 
 
 def _draw(file: Path, mixed: "Mixing | None", ranks: "list[RankReads]", title: str) -> None:

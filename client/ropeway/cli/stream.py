@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ropeway.cli import output
+from ropeway.cli.chosen import chosen_view
 from ropeway.cli.output import STREAM, Datasets, Json, Parts, Split, Store, Task, Where, size, stderr, stdout
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from ropeway.loader import StreamingLoader
     from ropeway.meter import Stats
+    from ropeway.stream import Batch
 
 _REFRESH = 0.25
 """Seconds between two looks at the figures."""
@@ -35,63 +37,70 @@ def stream(  # noqa: PLR0913, PLR0917 - one argument per option
     where: Where = None,
     dataset: Datasets = None,
     part: Parts = None,
-    batch_size: Annotated[int, typer.Option(help="Samples per step.")] = 256,
-    seed: Annotated[int, typer.Option(help="Of the shuffle.")] = 0,
-    epochs: Annotated[int, typer.Option(help="How many epochs.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples per step.")] = 256,
+    seed: Annotated[int, typer.Option(help="Seed of the shuffle.")] = 0,
+    epochs: Annotated[int, typer.Option(min=1, help="How often to go through the view.")] = 1,
     steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")] = None,
     device: Annotated[str | None, typer.Option(help="Where tensors go, such as cuda; the host by default.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Decode threads; the machine's cores by default.")] = None,
-    memory: Annotated[int | None, typer.Option(help="MiB that the loader may hold.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Decode threads; by default one per core.")] = None,
+    memory: Annotated[int, typer.Option(metavar="MIB", min=1, help="Memory that the loader may hold.")] = 2048,
     requests: Annotated[int | None, typer.Option(help="Range requests at once; by default as the view needs.")] = None,
-    cache: Annotated[Path | None, typer.Option(help="Folder of a disk cache.")] = None,
-    cache_limit: Annotated[int, typer.Option(help="GiB that the disk cache may fill.")] = 100,
-    metrics_port: Annotated[int | None, typer.Option(help="Serve Prometheus figures on this port meanwhile.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Keep what is fetched in a disk cache here.")
+    ] = None,
+    cache_limit: Annotated[int, typer.Option(metavar="GIB", min=1, help="Space that the disk cache may fill.")] = 100,
+    metrics_port: Annotated[
+        int | None, typer.Option(metavar="PORT", help="Meanwhile, serve figures to Prometheus on this port.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Stream a view as training would, without a model, and say how fast it came and what bounds it."""
+    """Stream a view as training would, without a model, and say how fast it came and what bounds it.
+
+    Give a view, or ask for one by --task, --split, --where, --dataset and --part; neither: all samples.
+    """
     from ropeway import StreamingLoader
     from ropeway.cache import DiskCache
     from ropeway.catalog import connect, is_service
     from ropeway.exposition import exposed
-    from ropeway.wanted import MEMORY
 
     disk = None if cache is None else DiskCache(cache, limit=cache_limit << 30)
     catalog = connect(store, cache=disk if is_service(store) else None)
-    chosen = (
-        catalog.view(view)
-        if view
-        else catalog.query(task=task, split=split, where=where, datasets=dataset, parts=part or ())
-    )
+    query = {"task": task, "split": split, "where": where, "datasets": dataset, "parts": part or ()}
+    chosen = chosen_view(catalog, view, query, beside=["parts"])
     loader = StreamingLoader(
         chosen, batch_size, seed=seed, tail="pad", parts=part or None, device=device, threads=threads,
-        memory=MEMORY if memory is None else memory << 20, requests=requests, cache=disk,
+        memory=memory << 20, requests=requests, cache=disk,
     )  # fmt: skip
     total = min(len(loader) * epochs, steps or len(loader) * epochs)
     scraped = nullcontext(0) if metrics_port is None else exposed(loader.stats, metrics_port, view=chosen.id)
+    padding = 0
     with scraped, _live(f"view {chosen.id}", total) as look:
-        for _ in _batches(loader, total):
+        for batch in _batches(loader, total):
+            padding += int((~batch["__mask__"]).sum())
             look(loader.stats())
     stats = loader.stats()
     if json:
-        output.print_json({
-            "view": chosen.id, "samples": stats.samples, "batches": stats.batches, "bytes": stats.bytes,
-            "seconds": stats.elapsed, "samples_per_second": stats.samples_per_second, "data_wait": stats.data_wait,
-            "stages": stats.stages, "store": asdict(stats.traffic),
-            "cache": None if stats.cache is None else asdict(stats.cache), "unchecked": stats.unchecked,
-            "bad": stats.bad, "verdict": stats.verdict,
-        })  # fmt: skip
+        output.print_json({"view": chosen.id, "padding": padding, **_summary(stats)})
         return
     stdout.print(_figures(stats))
-    rate = stats.bytes / stats.elapsed if stats.elapsed else 0.0
-    stdout.print(
-        f"{stats.samples:,} samples in {stats.batches:,} batches, {size(stats.bytes)} in {stats.elapsed:.2f} s: "
-        f"{stats.samples_per_second:,.0f} samples/s, {size(rate)}/s"
-    )
+    repeats = f" ({padding:,} of them repeats that fill last batches)" if padding else ""
+    stdout.print(f"{stats.samples:,} samples{repeats} in {stats.batches:,} batches, {size(stats.bytes)}")
+    rate = size(stats.bytes / stats.elapsed if stats.elapsed else 0.0)
+    stdout.print(f"{stats.samples_per_second:,.0f} samples/s, {rate}/s, over {stats.elapsed:.2f} s")
     stdout.print(f"bound by {stats.verdict}")
     stderr.print(f"view {chosen.id} of {', '.join(chosen.datasets)}; seed {seed}")
 
 
-def _batches(loader: "StreamingLoader", total: int) -> Iterator[object]:
+def _summary(stats: "Stats") -> dict[str, object]:
+    return {
+        "samples": stats.samples, "batches": stats.batches, "bytes": stats.bytes, "seconds": stats.elapsed,
+        "samples_per_second": stats.samples_per_second, "data_wait": stats.data_wait, "stages": stats.stages,
+        "store": asdict(stats.traffic), "cache": None if stats.cache is None else asdict(stats.cache),
+        "unchecked": stats.unchecked, "bad": stats.bad, "verdict": stats.verdict,
+    }  # fmt: skip
+
+
+def _batches(loader: "StreamingLoader", total: int) -> "Iterator[Batch]":
     """So many batches, over as many epochs as it takes."""
     while total > 0:
         for batch in loader:

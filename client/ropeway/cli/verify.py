@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from ropeway.cli import output
-from ropeway.cli.output import STEWARD, Json, Store, size, stdout
+from ropeway.cli.output import STEWARD, Json, OwnStore, size, stdout
 
 if TYPE_CHECKING:
     from ropeway.catalog import StoreCatalog
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    store: Store,
+    store: OwnStore,
     dataset: Annotated[list[str] | None, typer.Argument(help="Dataset ids; all of the store by default.")] = None,
     privacy: Annotated[bool, typer.Option("--privacy", help="Instead, look for what may name a person.")] = False,
     identifiers: Annotated[
@@ -115,7 +115,7 @@ def _private(
             for rule, count in report.counts.items():
                 stdout.print(f"  {count:,} {rule}")
             for form, count in report.unseen.items():
-                stdout.print(f"  {count:,} {form} not looked at: nothing here decodes them")
+                stdout.print(f"  {count:,} {form} not looked at")
             for finding in report.findings[:SHOWN]:
                 stdout.print(f"  {finding}", markup=False, soft_wrap=True)
     return not any(report.counts for report in reports)

@@ -5,7 +5,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ropeway.cli import output
-from ropeway.cli.output import EXPLORE, Datasets, Domain, Json, Modality, Parts, Split, Store, Task, Where, size, stdout
+from ropeway.cli.chosen import chosen_view
+from ropeway.cli.output import (
+    EXPLORE,
+    Datasets,
+    Distinct,
+    Domain,
+    Json,
+    Modality,
+    Parts,
+    Split,
+    Store,
+    Task,
+    Where,
+    size,
+    stdout,
+)
 
 if TYPE_CHECKING:
     from ropeway.view import View
@@ -34,11 +49,11 @@ def save(  # noqa: PLR0913, PLR0917 - one argument per option
     domain: Domain = None,
     modality: Modality = None,
     part: Parts = None,
-    distinct: Annotated[bool, typer.Option("--distinct", help="Of samples with equal content only the first.")] = False,
-    few_shot: Annotated[int | None, typer.Option(metavar="K", help="K samples of each class of --task.")] = None,
+    distinct: Distinct = False,
+    few_shot: Annotated[int | None, typer.Option(metavar="K", help="Only K samples of each class of --task.")] = None,
     balanced: Annotated[bool, typer.Option("--balanced", help="Repeat the rarer classes of --task.")] = False,
-    limit: Annotated[int | None, typer.Option(help="So many samples.")] = None,
-    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+    limit: Annotated[int | None, typer.Option(help="Only so many samples.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of what is drawn at random.")] = 0,
     tag: Annotated[list[str] | None, typer.Option(help="A word to list it by (may be repeated).")] = None,
     json: Json = False,
 ) -> None:
@@ -47,17 +62,13 @@ def save(  # noqa: PLR0913, PLR0917 - one argument per option
     Steps are taken in the order few-shot, balanced, limit.
     """
     from ropeway.catalog import connect
-    from ropeway.errors import UsageError
 
     query = {
         "task": task, "split": split, "where": where, "datasets": dataset, "domain": domain, "modality": modality,
         "parts": part or (), "distinct": distinct,
     }  # fmt: skip
-    asked = {option: value for option, value in query.items() if value or (option == "datasets" and value is not None)}
-    if of and set(asked) - {"task"}:
-        raise UsageError("--of names a view that is there: leave out the options of a query, or --of")
     catalog = connect(store)
-    view = catalog.view(of) if of else catalog.query(**asked)  # type: ignore[arg-type]
+    view = chosen_view(catalog, of, query, beside=["task"])
     view = _made(view, task, few_shot, balanced, limit, seed)
     saved = catalog.save(view, name, tags=tag or ())
     if json:

@@ -1,6 +1,10 @@
 """DICOM images of every transfer syntax that pydicom's decoders know, as stored values."""
 
 import io
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ropeway.decoders.libraries import damage, require
 from ropeway.samples import Array
@@ -20,3 +24,17 @@ def decode_dicom(content: memoryview) -> Array:
         if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
             array = pixels.apply_color_lut(array, dataset)
         return array
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence pydicom's warnings, on its logger too: they quote header values. What is really wrong, it raises."""
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -5,8 +5,8 @@ JPEG is decoded with the accurate DCT and interpolated chroma, libjpeg-turbo's d
 """
 
 import io
-from dataclasses import dataclass
-from typing import Any
+import struct
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,12 +21,14 @@ _FRAMES = range(0xC0, 0xD0)
 _NO_FRAMES = (0xC4, 0xC8, 0xCC)
 """JPEG markers of a frame header, and those among them that are something else."""
 
+_FRAME = struct.Struct(">BHHB")
+"""Bits, height, width and bands, in a frame header."""
+
 _PIXELS = 512
 """No JPEG has more pixels per byte: each block of 64 takes a bit. Else damage to a header could take all memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Jpeg:
+class Jpeg(NamedTuple):
     """The frame header of a JPEG.
 
     Attributes:
@@ -67,12 +69,12 @@ def jpeg_header(content: memoryview) -> Jpeg | None:
         if marker == 0xFF:  # padding before a marker
             at += 1
         elif marker in _FRAMES and marker not in _NO_FRAMES:
-            height, width = (int.from_bytes(content[at + byte : at + byte + 2]) for byte in (5, 7))
+            bits, height, width, bands = _FRAME.unpack_from(content, at + 4)
             if height * width > _PIXELS * end:
                 raise ValueError(f"a JPEG of {height} × {width} pixels in {end} bytes: damaged")
-            return Jpeg(marker - 0xC0, content[at + 4], height, width, content[at + 9])
+            return Jpeg(marker - 0xC0, bits, height, width, bands)
         else:
-            at += 2 + int.from_bytes(content[at + 2 : at + 4])
+            at += 2 + (content[at + 2] << 8 | content[at + 3])
     raise ValueError("a JPEG without a frame header: cut short or damaged")
 
 

@@ -69,7 +69,7 @@ class FileSystem:
         return self._opened(path)
 
     def read(self, path: str | None, size: int, offset: int, handle: int) -> "bytes | _Content":
-        with _errors():
+        with _errors(known=True):
             content = self._open[handle].read(offset, size)  # type: ignore[union-attr]
         return content if isinstance(content, bytes) else _Content(content)
 
@@ -106,13 +106,13 @@ class _Content:
 
 
 @contextmanager
-def _errors() -> Iterator[None]:
-    """Errors as the kernel knows them. All but a name that is not there are also told in the log."""
+def _errors(*, known: bool = False) -> Iterator[None]:
+    """Errors as the kernel knows them, also told in the log: but for a name that is not there, unless it is `known`."""
     try:
         yield
     except (RopewayError, OSError) as error:
         number = error_number(error)
-        if number != errno.ENOENT:
+        if known or number != errno.ENOENT:
             _log.warning("%s: %s", os.strerror(number), " ".join(str(error).split()))
         raise OSError(number, os.strerror(number)) from error
 

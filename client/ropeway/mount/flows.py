@@ -4,8 +4,9 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from time import monotonic
+from typing import NamedTuple
 
-_BACK = 1 << 20
+_BACK = 4 << 20
 """Bytes behind where a flow is that still belong to it: kernels send the reads of one file side by side."""
 
 _PER_SHARD = 8
@@ -18,8 +19,17 @@ _ACTIVE = 2.0
 """Seconds after which a flow no longer counts."""
 
 
+class Come(NamedTuple):
+    """How a flow has come to a read: by `run` reads before it, each beginning about where the one before had ended,
+    through so many `bytes`."""
+
+    run: int
+    bytes: int
+
+
 @dataclass(slots=True)
 class _Flow:
+    start: int
     at: int
     run: int
     used: float
@@ -32,14 +42,11 @@ class Flows:
         self._lock = threading.Lock()
         self._shards: OrderedDict[str, list[_Flow]] = OrderedDict()
 
-    def seen(self, shard: str, start: int, stop: int, slack: int) -> int:
+    def seen(self, shard: str, start: int, stop: int, slack: int) -> Come:
         """Note a read of bytes `start` to `stop`.
 
         Args:
             slack: bytes that it may have leapt over.
-
-        Returns:
-            How many reads before it led here, each beginning about where the one before had ended.
         """
         now = monotonic()
         with self._lock:
@@ -49,13 +56,13 @@ class Flows:
                 if flow.at - _BACK <= start <= flow.at + slack:
                     flow.run += stop > flow.at
                     flow.at, flow.used = max(flow.at, stop), now
-                    return flow.run
+                    return Come(flow.run, flow.at - flow.start)
             if len(flows) == _PER_SHARD:
                 flows.remove(min(flows, key=lambda flow: flow.used))
-            flows.append(_Flow(stop, 0, now))
+            flows.append(_Flow(start, stop, 0, now))
             if len(self._shards) > _SHARDS:
                 self._shards.popitem(last=False)
-        return 0
+        return Come(0, 0)
 
     def active(self) -> int:
         """How many flows were seen a moment ago, at least one."""

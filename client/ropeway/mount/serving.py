@@ -17,7 +17,7 @@ from ropeway.mount.tree import Tree
 FOR_EVER = 86_400
 """Seconds for which the kernel may trust what it knows: nothing in a mount ever changes."""
 
-READ_AHEAD = 1024
+READ_AHEAD = 2048
 """KiB that the kernel reads ahead. It takes more than its default of 128 only from root."""
 
 WARM = 10.0
@@ -82,9 +82,16 @@ def unmount(folder: Path) -> None:
     except FileNotFoundError as error:
         raise UsageError("no `fusermount3` here: install your system's package fuse3") from error
     if done.returncode:
-        told = done.stderr.strip().removeprefix("fusermount3: ")
-        hint = "; `lsof +D` names who uses it" if "busy" in told else ""
-        raise UsageError(f"{told}{hint}", url=folder.as_uri())
+        raise UsageError(_why_not(done.stderr.strip().removeprefix("fusermount3: ")), url=folder.as_uri())
+
+
+def _why_not(told: str) -> str:
+    """Why fusermount3 could not unmount, from its words for it."""
+    if "busy" in told:
+        return f"{told}; `lsof +D` names who uses it"
+    if "Invalid argument" in told or "not found in" in told:
+        return "nothing is mounted there"
+    return told
 
 
 def check_folder(folder: Path) -> None:

@@ -1,45 +1,47 @@
 """Files that are stretches of shards, and how they are read: what is asked for, or ahead of it where reads go on.
 
 A file of up to `WHOLE` bytes is fetched whole by the first read of it. Of a larger one just the bytes asked for are,
-until reads go through a shard: then whole blocks are fetched, more and more ahead. It is the shard that counts and not
-the file, so that members read in their order in the shard are as fast as the shard itself.
+until reads go through a shard: then whole blocks are fetched, larger and further ahead the longer that lasts. It is the
+shard that counts and not the file, so that members read in their order in the shard are as fast as the shard itself.
+What was given is let go: the kernel keeps it.
 """
 
-import threading
-from collections import OrderedDict
-from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from time import monotonic
 
+from ropeway.mount.blocks import GRID, Block, Blocks
 from ropeway.mount.flows import Flows
 from ropeway.mount.threads import Threads
 from ropeway.plan import MAX_GAP
 from ropeway.samples import Samples
 from ropeway.shard_bytes import ShardBytes
 
-BLOCK = 4 << 20
-"""Bytes of a block: what object stores serve well in one request."""
-
 WHOLE = 1 << 20
 """Bytes up to which a file is fetched whole: kernels ask for 128 KiB at a time, and a request costs more than the rest
 of such a file."""
 
-AHEAD = 8
-"""Blocks on their way for one flow of reads, at most."""
+LARGEST = 32 << 20
+"""Bytes of the largest block. A request costs an object store about as much as some megabytes more do."""
+
+AHEAD = 4
+"""Largest blocks on their way for one flow of reads, beside the one that it reads."""
+
+START = LARGEST - GRID
+"""Bytes ahead of a shard's first read: who begins with it mostly reads it through."""
 
 FLOW = 2
 """Reads that must have led to a place before anything is read ahead: an image and its mask are no flow yet."""
 
-LEAP = 1 << 20
+LEAP = 4 << 20
 """Bytes that reads of one large file may leap over and still be a flow: kernels send them side by side."""
 
 REQUESTS = 32
 """Range requests at once."""
 
-Place: TypeAlias = tuple[str, int, int]
-"""A shard's path, and the bytes `start` to `stop` of it."""
+_NEWEST = 0.25
+"""What the newest block says of a request's rate; those before say the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +84,8 @@ class Stretches:
         self._memory = memory
         self._threads: Threads[memoryview] = Threads(REQUESTS, deadline)
         self._flows = Flows()
-        self._lock = threading.Lock()
-        self._held: OrderedDict[Place, Future[memoryview]] = OrderedDict()
-        self._bytes = 0
+        self._blocks = Blocks(memory)
+        self._rate = float(GRID)
         self._local: dict[str, bool] = {}
 
     def stretch(self, reader: ShardBytes, table: Samples, shard: int, start: int, size: int) -> Stretch:
@@ -104,67 +105,45 @@ class Stretches:
             return file.reader.read(file.shard, start, stop)
         small = file.size <= WHOLE
         unit = (file.start, file.start + file.size) if small else (start, stop)
-        run = self._flows.seen(file.path, *unit, slack=max(MAX_GAP, file.size) if small else LEAP)
-        if file.is_shard and (run or start == 0):  # who begins to read a tar mostly reads it through
-            run += FLOW
-        if run >= FLOW:
-            return self._in_blocks(file, start, stop, run)
+        flow = self._flows.seen(file.path, *unit, slack=max(MAX_GAP, file.size) if small else LEAP)
+        if flow.run >= FLOW or (file.is_shard and (flow.run or start < LEAP)):
+            return self._in_blocks(file, start, stop, flow.bytes)
         if not small:
             return self._threads.result(self._fetch(file, start, stop))
-        whole = self._waited((file.path, *unit), self._begun(file, *unit))
-        return whole[start - file.start : stop - file.start]
+        return self._given(self._blocks.exactly(file.path, *unit, partial(self._fetch, file)), start, stop)
 
-    def _in_blocks(self, file: Stretch, start: int, stop: int, run: int) -> bytes | memoryview:
-        ahead = min(AHEAD, 2 ** min(run - FLOW, 6), max(1, self._memory // BLOCK // self._flows.active() - 1))
-        wanted = range(start // BLOCK, -(-stop // BLOCK))
-        begun = [(first, last, self._begun(file, first, last)) for first, last in _blocks(wanted, file.end)]
-        for first, last in _blocks(range(wanted.stop, wanted.stop + ahead), file.end):
-            self._begun(file, first, last)
-        self._let_go(file, wanted.start - 2)
-        pieces = [
-            self._waited((file.path, first, last), future)[max(start - first, 0) : stop - first]
-            for first, last, future in begun
-        ]
+    def _in_blocks(self, file: Stretch, start: int, stop: int, come: int) -> bytes | memoryview:
+        """Bytes `start` to `stop` for a flow that has come through so many; about twice as many are read ahead.
+
+        What is waited for comes in the smallest blocks, what is ahead in larger ones.
+        """
+        share = self._memory // self._flows.active()
+        largest, window = reach(share, self._rate, 2 * come + (START if file.is_shard else 0))
+        cover = partial(self._blocks.cover, file.path, end=file.end, fetch=partial(self._fetch, file))
+        blocks = cover(start, stop, size_at=lambda _: GRID)
+        cover(blocks[-1].stop, stop + window, size_at=lambda at: min(largest - at % largest, _rounded(window)))
+        pieces = [self._given(block, max(start, block.start), min(stop, block.stop)) for block in blocks]
+        self._blocks.passed(file.path, start)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def _let_go(self, file: Stretch, number: int) -> None:
-        """Drop a block that a flow is through with: the kernel has it, and its memory serves the next one."""
-        with self._lock:
-            for first, last in _blocks(range(max(number, 0), number + 1), file.end):
-                if (file.path, first, last) in self._held:
-                    self._drop((file.path, first, last))
-
-    def _begun(self, file: Stretch, start: int, stop: int) -> Future[memoryview]:
-        """A range that is held, or under way from now on; one that failed is tried anew."""
-        place = (file.path, start, stop)
-        with self._lock:
-            future = self._held.get(place)
-            if future is not None and future.done() and future.exception() is not None:
-                self._drop(place)
-                future = None
-            if future is None:
-                self._held[place] = future = self._fetch(file, start, stop)
-                self._bytes += stop - start
-            self._held.move_to_end(place)
-            while self._bytes > self._memory and len(self._held) > 1:
-                self._drop(next(iter(self._held)))
-            return future
-
-    def _drop(self, place: Place) -> None:
-        del self._held[place]
-        self._bytes -= place[2] - place[1]
-
-    def _waited(self, place: Place, future: Future[memoryview]) -> memoryview:
+    def _given(self, block: Block, start: int, stop: int) -> memoryview:
         try:
-            return self._threads.result(future)
+            content = self._threads.result(block.content)
         except BaseException:
-            with self._lock:
-                if self._held.get(place) is future:  # so that the next read asks anew
-                    self._drop(place)
+            self._blocks.failed(block)
             raise
+        self._blocks.given(block, stop - start)
+        return content[start - block.start : stop - block.start]
 
     def _fetch(self, file: Stretch, start: int, stop: int) -> Future[memoryview]:
-        return self._threads.begin(partial(file.reader.read, file.shard, start, stop))
+        return self._threads.begin(partial(self._timed, file, start, stop))
+
+    def _timed(self, file: Stretch, start: int, stop: int) -> memoryview:
+        begun = monotonic()
+        content = file.reader.read(file.shard, start, stop)
+        if stop - start >= GRID:
+            self._rate += _NEWEST * ((stop - start) / max(monotonic() - begun, 1e-6) - self._rate)
+        return content
 
     def _is_local(self, file: Stretch) -> bool:
         """Whether the shard is a file of this machine: its kernel reads ahead and caches as it is."""
@@ -173,8 +152,22 @@ class Stretches:
         return self._local[file.path]
 
 
-def _blocks(numbers: range, end: int) -> Iterator[tuple[int, int]]:
-    """Start and stop of those blocks of a shard with `end` bytes."""
-    for number in numbers:
-        if number * BLOCK < end:
-            yield number * BLOCK, min((number + 1) * BLOCK, end)
+def reach(share: int, rate: float, wanted: int) -> tuple[int, int]:
+    """How a flow is read ahead.
+
+    Args:
+        share: bytes of memory for it.
+        rate: bytes per second of one request.
+        wanted: bytes ahead that its past is worth.
+
+    Returns:
+        Bytes of its largest blocks: as much as a request brings in a second, in the share with those before and after
+        them; and bytes from a read on that should be there or on their way.
+    """
+    largest = _rounded(min(LARGEST, share // (AHEAD + 2), int(rate)))
+    return largest, max(0, min(AHEAD * largest, share - 2 * largest, wanted))
+
+
+def _rounded(size: int) -> int:
+    """A size down to a power of two, but at least `GRID`."""
+    return 1 << max(GRID, size).bit_length() - 1

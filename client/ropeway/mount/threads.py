@@ -67,15 +67,18 @@ class Threads(Generic[T]):
 
     def _work(self) -> None:
         while (asked := self._calls.get()) is not None:
-            call, future = asked
-            try:
-                result = call()
-            except BaseException as error:  # noqa: BLE001 - it travels to who waits
-                if self._is_open(future):
-                    future.set_exception(error)
-            else:
-                if self._is_open(future):
-                    future.set_result(result)
+            self._make(*asked)
+            del asked  # while it waits for the next call, a thread holds nothing of this one
+
+    def _make(self, call: Callable[[], T], future: Future[T]) -> None:
+        try:
+            result = call()
+        except BaseException as error:  # noqa: BLE001 - it travels to who waits
+            if self._is_open(future):
+                future.set_exception(error)
+        else:
+            if self._is_open(future):
+                future.set_result(result)
 
     def _is_open(self, future: Future[T]) -> bool:
         """Whether a call may be answered: `close` has not done it. True once only."""

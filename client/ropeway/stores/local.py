@@ -2,13 +2,14 @@
 
 import fcntl
 import hashlib
+import io
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ropeway.errors import AccessDenied, AlreadyExists, Conflict, NotFound, StoreError
 from ropeway.stores.protocol import Content, Stat, check_folder, check_path, check_range, too_short
@@ -16,6 +17,8 @@ from ropeway.stores.protocol import Content, Stat, check_folder, check_path, che
 _TEMPORARY = ".ropeway-tmp-"
 _BUFFER = 64 << 10
 """Bytes. Small writes are gathered; larger ones pass by."""
+_OUT = 8 << 20
+"""Bytes after which the disk is told to begin: what is left for the end is short to wait for."""
 
 
 class LocalStore:
@@ -128,7 +131,7 @@ class LocalStore:
         handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=folder)
         temporary = Path(name)
         try:
-            with os.fdopen(handle, "wb", _BUFFER) as file:
+            with io.BufferedWriter(_Early(handle, "wb"), _BUFFER) as file:
                 yield temporary, file
             _sync(folder)
         finally:
@@ -150,6 +153,24 @@ class LocalStore:
             raise AccessDenied("permission denied: check the folder's owner and mode", url=self._url(path)) from error
         except OSError as error:
             raise StoreError(error.strerror or str(error), url=self._url(path)) from error
+
+
+class _Early(io.FileIO):
+    """A new file whose bytes the system writes out while more come: it would wait for `fsync`, or for memory to fill.
+
+    Linux does so when it is told that they are not needed; those that are still to be written out stay in its cache.
+    """
+
+    _written = 0
+    _begun = 0
+
+    def write(self, content: Any, /) -> int:
+        done = super().write(content)
+        self._written += done
+        if self._written - self._begun >= _OUT and hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self.fileno(), self._begun, self._written - self._begun, os.POSIX_FADV_DONTNEED)
+            self._begun = self._written
+        return done
 
 
 def _copy(content: Content, file: BinaryIO) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from ropeway.cli import output
 from ropeway.cli.output import OPERATE, Json, stdout
-from ropeway_server.cli.options import DATABASE, Database, opened
+from ropeway_server.cli.options import DATABASE, Database, existing
 
 if TYPE_CHECKING:
     from ropeway_server.audit import Logged
@@ -23,12 +23,16 @@ def register(app: typer.Typer) -> None:
 
 def audit(
     dataset: Annotated[str | None, typer.Option(help="Only what was done to this dataset.")] = None,
-    since: Annotated[str | None, typer.Option(help="Only from then on: 7d, 12h, or a date.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="WHEN", help="Only from then on: 7d, 12h, or a date.")] = None,
     view: Annotated[str | None, typer.Option(help="Only what was done to this view.")] = None,
     subject: Annotated[str | None, typer.Option(help="Instead, who saw this subject (--dataset and --store).")] = None,
-    store: Annotated[str, typer.Option("--store", "-s", envvar="ROPEWAY_STORE", help="The service's store.")] = "",
+    store: Annotated[
+        str, typer.Option("--store", "-s", metavar="URL", envvar="ROPEWAY_STORE", help="The service's.")
+    ] = "",
     check: Annotated[bool, typer.Option("--check", help="Instead, look whether the log was tampered with.")] = False,
-    head: Annotated[str | None, typer.Option(help="With --check: a digest that it printed before.")] = None,
+    head: Annotated[
+        str | None, typer.Option(metavar="DIGEST", help="With --check: one that it printed before.")
+    ] = None,
     database: Database = DATABASE,
     json: Json = False,
 ) -> None:
@@ -39,7 +43,7 @@ def audit(
     if subject is not None and not (dataset and store):
         raise UsageError("--subject needs the --dataset it is of, and the service's --store")
     begin = "" if since is None else times.since(since).astimezone(UTC).isoformat(timespec="milliseconds")
-    with opened(database) as state:
+    with existing(database) as state:
         from ropeway_server.audit import AuditLog
 
         log = AuditLog(state)

@@ -7,7 +7,7 @@ import typer
 
 from ropeway.cli import output
 from ropeway.cli.output import OPERATE, Json, stderr, stdout
-from ropeway_server.cli.options import DATABASE, Database, opened, operator
+from ropeway_server.cli.options import DATABASE, Database, existing, opened, operator
 
 grant = typer.Typer(help="Who may read what: give, list and revoke rights.", no_args_is_help=True)
 
@@ -23,10 +23,15 @@ def add(
     agreement: Annotated[str, typer.Option(help="What was agreed to, by name and version.", show_default=False)],
     dataset: Annotated[str | None, typer.Option(help="The dataset it is for …")] = None,
     tier: Annotated[str | None, typer.Option(help="… or the tier: registered, credentialed or restricted.")] = None,
-    signed: Annotated[str, typer.Option(help="The day the agreement was signed; today by default.")] = "",
-    expires: Annotated[str, typer.Option(help="365d, a date, or never.")] = "365d",
+    signed: Annotated[
+        str, typer.Option(metavar="DATE", help="The day the agreement was signed; today by default.")
+    ] = "",
+    expires: Annotated[str, typer.Option(metavar="WHEN", help="365d, a date, or never.")] = "365d",
     count: Annotated[bool, typer.Option("--count", help="Only counts without small cells, no samples.")] = False,
-    store: Annotated[str, typer.Option("--store", "-s", envvar="ROPEWAY_STORE", help="To look for it there.")] = "",
+    store: Annotated[
+        str,
+        typer.Option("--store", "-s", metavar="URL", envvar="ROPEWAY_STORE", help="Look whether the dataset is there."),
+    ] = "",
     database: Database = DATABASE,
 ) -> None:
     """Give a right to read (or only count) a dataset, or all datasets of a tier."""
@@ -55,7 +60,7 @@ def _unseen(dataset: str | None) -> str | None:
 @grant.command("list")
 def list_grants(database: Database = DATABASE, json: Json = False) -> None:
     """List all grants."""
-    with opened(database) as state:
+    with existing(database) as state:
         from ropeway_server.grants import Grants
 
         found = Grants(state).listed()
@@ -77,7 +82,7 @@ def revoke(
     database: Database = DATABASE,
 ) -> None:
     """End a right: it holds no more from the next request on."""
-    with opened(database) as state:
+    with existing(database) as state:
         from ropeway_server.grants import Grants
 
         Grants(state).revoke(number, by=operator())

@@ -3,7 +3,8 @@
 import getpass
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,6 +40,29 @@ def opened(url: str) -> "Iterator[State]":
         yield database
     finally:
         database.close()
+
+
+@contextmanager
+def existing(url: str) -> "Iterator[State]":
+    """The same for commands that look at what is there, or end it: nothing is made by a mistyped path.
+
+    Raises:
+        UsageError, ServiceError: as `opened`; also where no service has ever kept its state there.
+    """
+    with installed():
+        from sqlalchemy import make_url
+        from sqlalchemy.exc import ArgumentError
+
+    from ropeway.errors import UsageError
+
+    with suppress(ArgumentError):  # which `opened` tells
+        parts = make_url(url)
+        if parts.get_backend_name() == "sqlite" and parts.database and not Path(parts.database).exists():
+            raise UsageError(
+                f"no service has kept its state in {parts.database}: give the --database of `ropeway serve`"
+            )
+    with opened(url) as database:
+        yield database
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import typer
 
 from ropeway.cli import output
 from ropeway.cli.output import OPERATE, Json, stderr, stdout
-from ropeway_server.cli.options import DATABASE, Database, opened, operator
+from ropeway_server.cli.options import DATABASE, Database, existing, opened, operator
 
 if TYPE_CHECKING:
     from ropeway_server.tokens import TokenInfo
@@ -17,7 +17,7 @@ token = typer.Typer(help="Who may ask: make, list and revoke bearer tokens.", no
 group = typer.Typer(help="Groups of principals, to grant to.", no_args_is_help=True)
 
 Group = Annotated[str, typer.Argument(help="The group.", show_default=False)]
-Name = Annotated[str, typer.Argument(help="Of a principal.", show_default=False)]
+Name = Annotated[str, typer.Argument(help="Name of the principal.", show_default=False)]
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +31,7 @@ def create(
     name: Annotated[str, typer.Option(help="Whose token it is: a person, or a job.", show_default=False)],
     admin: Annotated[bool, typer.Option("--admin", help="May read everything, make tokens and grants.")] = False,
     dataset: Annotated[list[str] | None, typer.Option(help="Good for this dataset only (may be repeated).")] = None,
-    expires: Annotated[str, typer.Option(help="90d, 12h, a date, or never.")] = "90d",
+    expires: Annotated[str, typer.Option(metavar="WHEN", help="90d, 12h, a date, or never.")] = "90d",
     database: Database = DATABASE,
 ) -> None:
     """Make a token and print it, alone, on the last line. It is not kept: only its hash is."""
@@ -50,7 +50,7 @@ def create(
 @token.command("list")
 def list_tokens(database: Database = DATABASE, json: Json = False) -> None:
     """List all tokens, without their secrets."""
-    with opened(database) as state:
+    with existing(database) as state:
         from ropeway_server.tokens import Tokens
 
         found = Tokens(state).listed()
@@ -71,7 +71,7 @@ def revoke(
     database: Database = DATABASE,
 ) -> None:
     """End a token: it holds no more from the next request on."""
-    with opened(database) as state:
+    with existing(database) as state:
         from ropeway_server.tokens import Tokens
 
         Tokens(state).revoke(token_id, by=operator())
@@ -91,7 +91,7 @@ def add(group: Group, principal: Name, database: Database = DATABASE) -> None:
 @group.command()
 def remove(group: Group, principal: Name, database: Database = DATABASE) -> None:
     """Take somebody out of a group."""
-    with opened(database) as state:
+    with existing(database) as state:
         from ropeway_server.groups import Groups
 
         Groups(state).remove(group, principal, by=operator())
@@ -101,7 +101,7 @@ def remove(group: Group, principal: Name, database: Database = DATABASE) -> None
 @group.command("list")
 def list_groups(database: Database = DATABASE, json: Json = False) -> None:
     """List all groups and who is in them."""
-    with opened(database) as state:
+    with existing(database) as state:
         from ropeway_server.groups import Groups
 
         found = Groups(state).listed()

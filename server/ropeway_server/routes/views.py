@@ -53,15 +53,12 @@ Number = QueryParameter(ge=0, le=1 << 31, description="Pages are counted from 0.
     },
     openapi_extra=schemas.query_body(),
 )
-def make_view(
-    request: Request, reader: ReaderDep, service: ServiceDep, asked: Annotated[dict[str, Any], Body()]
-) -> Response:
+def make_view(request: Request, reader: ReaderDep, asked: Annotated[dict[str, Any], Body()]) -> Response:
     """Select samples. The same samples of the same dataset versions always have the same id.
 
     A body with a `kind` is a definition, as views tell their own: a query pinned to versions, or what is made of views.
     """
     info, new = reader.made(to_definition(asked)) if "kind" in asked else reader.make(to_query(asked))
-    service.metrics.views.inc()
     answered = answer(request, info, {"Location": f"/v1/views/{info.id}"})
     answered.status_code = 201 if new else 200
     return answered
@@ -82,13 +79,16 @@ def get_view(view_id: str, request: Request, reader: ReaderDep) -> Response:
     "/{view_id}/shards",
     response_model=None,
     summary="The view's shard table and its pages",
-    responses=schemas.told(schemas.ViewShards, "Never changes; compressed by Accept-Encoding."),
+    responses=schemas.told(schemas.ViewShards, "Never changes; compressed by Accept-Encoding.", arrow=True),
 )
 def get_shards(view_id: str, request: Request, reader: ReaderDep, service: ServiceDep) -> Response:
     """`shards` is what the column `shard` counts in; `pages` has the first and one-past-last row of each page of
-    samples, `layouts` of each page of the layout."""
-    served = reader.opened(view_id, "samples listed")
-    if MEDIA_TYPE in request.headers.get("accept", ""):
+    samples, `layouts` of each page of the layout. An Arrow IPC stream by Accept has a row for each shard, and the rest
+    in its schema's metadata."""
+    served, accepted = reader.opened(view_id, "samples listed"), request.headers.get("accept", "")
+    if ARROW in accepted:
+        return content_of(request, service.views.packed_table(served), f"{view_id}-shards-arrow", ARROW)
+    if MEDIA_TYPE in accepted:
         return answer(request, served.table, {"Cache-Control": IMMUTABLE})
     return content_of(request, service.views.table(served), f"{view_id}-shards", "application/json")
 

@@ -7,7 +7,7 @@ stored; no resampling, no windowing for display, no labels.
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -32,8 +32,7 @@ class Row(NamedTuple):
     bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Payload:
+class Payload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The content of one part of one sample, and what is needed to interpret it."""
 
     content: bytes
@@ -44,7 +43,7 @@ class Payload:
     units: str = ""
     sampling_rate: float | None = None
     channels: tuple[str, ...] = ()
-    fields: Fields = field(default_factory=dict)
+    fields: Fields = {}
     """Header-level fields of the file it came from, for metadata columns (`from = "part.field"`)."""
 
 
@@ -60,6 +59,8 @@ class Adapter(Generic[OptionsT]):
     Attributes:
         options: what recipes may tell it.
         read: the payload of one sample, from a file (None for an adapter without `needs_file`) and the sample's fields.
+        of_bytes: what `read` makes of a file's bytes, where it needs no more of the file: making a `Path` of its name
+            takes as long as reading a small one.
         rows: the samples of a file; None for a format whose files say nothing before they are read.
         locators: the fields that `read` needs to find a sample, given the options.
         identifiers: fields of `rows` that name a person, study or object: pseudonyms replace them at once.
@@ -67,16 +68,19 @@ class Adapter(Generic[OptionsT]):
         companions: further files that are read together with a file, such as the signal beside a header.
         raw: the original without identity, for `--keep-raw`, given the key that replaces its UIDs and the options of
             each part that is read from it; None where the payload is the file itself, or none is kept.
+        kept_too: further files that an original is made of, and no part.
     """
 
     options: type[OptionsT]
     read: Callable[[Path, Fields, OptionsT], Payload]
+    of_bytes: Callable[[bytes, OptionsT], Payload] | None = None
     rows: Callable[[Path, OptionsT], Iterator[Row]] | None = None
     locators: Callable[[OptionsT], tuple[str, ...]] = lambda _: ()
     identifiers: tuple[str, ...] = ()
     needs_file: bool = True
     companions: Callable[[Path, OptionsT], Iterable[Path]] = alone
     raw: Callable[[Path, bytes, Sequence[OptionsT]], Payload] | None = None
+    kept_too: Callable[[Path, OptionsT], Iterable[Path]] = alone
 
 
 def array_payload(

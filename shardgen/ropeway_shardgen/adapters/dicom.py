@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from ropeway.decoders.dicom import quiet
 from ropeway.decoders.libraries import require
 from ropeway.index import Value
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload
@@ -15,7 +16,7 @@ from ropeway_shardgen.fields import Fields
 from ropeway_shardgen.formats import dicom_burned_in, dicom_deidentify
 from ropeway_shardgen.formats.dicom_burned_in import BurnedIn
 from ropeway_shardgen.formats.dicom_file import check_size, decoded_bytes, opened
-from ropeway_shardgen.formats.dicom_header import IDENTIFIERS, header_fields, identifiers, quiet
+from ropeway_shardgen.formats.dicom_header import IDENTIFIERS, header_fields, identifiers
 from ropeway_shardgen.formats.dicom_values import turned_fields, turned_round
 from ropeway_shardgen.formats.hounsfield import Values, in_hounsfield
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ropeway.decoders.dicom import quiet
 from ropeway.decoders.libraries import require
 from ropeway.index import Value
 from ropeway_shardgen.adapters.adapter import Adapter, Payload, Row, array_payload
@@ -21,7 +22,7 @@ from ropeway_shardgen.formats import dicom_burned_in, dicom_deidentify
 from ropeway_shardgen.formats.bounded import check_array
 from ropeway_shardgen.formats.dicom_burned_in import BurnedIn
 from ropeway_shardgen.formats.dicom_file import opened
-from ropeway_shardgen.formats.dicom_header import IDENTIFIERS, header_fields, identifiers, quiet
+from ropeway_shardgen.formats.dicom_header import IDENTIFIERS, header_fields, identifiers
 from ropeway_shardgen.formats.dicom_stack import Stack, stacked
 from ropeway_shardgen.formats.geometry import geometry
 from ropeway_shardgen.formats.hounsfield import Values, in_hounsfield

@@ -6,12 +6,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ropeway.decoders.dicom import quiet
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row, array_payload
 from ropeway_shardgen.adapters.opened import Opened
 from ropeway_shardgen.fields import Fields, lookup
 from ropeway_shardgen.formats import dicom_deidentify
 from ropeway_shardgen.formats.dicom_file import opened
-from ropeway_shardgen.formats.dicom_header import IDENTIFIERS, header_fields, identifiers, quiet
+from ropeway_shardgen.formats.dicom_header import IDENTIFIERS, header_fields, identifiers
 
 
 class WaveformOptions(Options, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -4,7 +4,7 @@ Format: https://eeglab.org/tutorials/ConceptsGuide/Data_Structures.html. A .set 
 from version 2021 on, with its fields; `data` is the signal or the name of a .fdt of float32 values.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, array_payload
 from ropeway_shardgen.adapters.opened import Opened
 from ropeway_shardgen.fields import Fields, lookup
+from ropeway_shardgen.formats import eeglab_blank
 from ropeway_shardgen.formats.mat_file import MatFile
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -88,4 +89,9 @@ def _beside(path: Path, number: int, length: int) -> Array:
     return np.memmap(path, "<f4", "r", shape=(number, length), order="F")
 
 
-ADAPTER = Adapter(options=EeglabOptions, read=read, locators=lambda _: ("onset",), companions=companions)
+def _raw(path: Path, _key: bytes, _parts: Sequence[EeglabOptions]) -> Payload:
+    recording = _OPENED.get(path)
+    return eeglab_blank.kept(recording.rate, recording.names, recording.values)
+
+
+ADAPTER = Adapter(options=EeglabOptions, read=read, locators=lambda _: ("onset",), companions=companions, raw=_raw)

@@ -4,7 +4,6 @@ Only headers are read. An orientation in EXIF is a field and is not applied; wha
 """
 
 import hashlib
-import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from ropeway.decoders.libraries import damage
 from ropeway.decoders.pictures import Jpeg, jpeg_header
 from ropeway.index import Value
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row
+from ropeway_shardgen.adapters.whole import whole
 from ropeway_shardgen.fields import Fields
 
 _START, _END, _SCAN = b"\xff\xd8", b"\xff\xd9", 0xDA
@@ -55,7 +55,11 @@ def read(path: Path, _found: Fields, options: ImageOptions) -> Payload:
     Raises:
         ValueError: it is neither JPEG nor PNG, it is cut short, or its header promises more than its bytes can hold.
     """
-    content = path.read_bytes()
+    return of_bytes(whole(path), options)
+
+
+def of_bytes(content: bytes, options: ImageOptions) -> Payload:
+    """As `read`, of a file's bytes."""
     form = "jpg" if content.startswith(_START) else "png"
     fields = _jpeg(content) if form == "jpg" else _header(BytesIO(content))
     if options.digest:
@@ -146,9 +150,9 @@ def _plain_jpeg(content: bytes, frame: Jpeg | None, scan: int) -> dict[str, Valu
 
 def _scan(content: bytes) -> int:
     """Where the first scan begins: a preview in EXIF has scans of its own, before it."""
-    at = len(_START)
-    while at + 4 <= len(content) and content[at + 1] != _SCAN:
-        at += 1 if content[at + 1] == 0xFF else 2 + struct.unpack_from(">H", content, at + 2)[0]
+    at, last = len(_START), len(content) - 4
+    while at <= last and (marker := content[at + 1]) != _SCAN:
+        at += 1 if marker == 0xFF else 2 + (content[at + 2] << 8 | content[at + 3])
     return at
 
 
@@ -162,4 +166,4 @@ def _check_png(content: bytes, height: int, width: int) -> None:
         raise ValueError(f"a PNG cut short or damaged: {error}") from error
 
 
-ADAPTER = Adapter(options=ImageOptions, read=read, rows=rows)
+ADAPTER = Adapter(options=ImageOptions, read=read, of_bytes=of_bytes, rows=rows)

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
+from ropeway.decoders.dicom import quiet
 from ropeway.index import Value
 from ropeway_shardgen.adapters import dicom_series
 from ropeway_shardgen.adapters.adapter import Adapter, Payload, Row
 from ropeway_shardgen.fields import Fields
 from ropeway_shardgen.formats.dicom_file import opened
-from ropeway_shardgen.formats.dicom_header import quiet
 from ropeway_shardgen.formats.slabs import SlabOptions, locators
 
 _RADIOGRAPHS = ("DX", "CR")

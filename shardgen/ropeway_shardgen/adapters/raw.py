@@ -37,13 +37,13 @@ def read(path: Path, _fields: Fields, options: RawOptions) -> Payload:
 
 
 def companions(path: Path, options: RawOptions) -> Iterable[Path]:
-    """The files beside it that the adapter reads too, such as the signals of a header.
+    """The files beside it that the adapter reads too, such as the signals of a header, or keeps, such as annotations.
 
     Tables that many files share lie in other folders, and are no part of an original.
     """
     adapter, parts = _whose(options)
-    beside = (file for one in parts for file in adapter.companions(path, one) if file.parent == path.parent)
-    return dict.fromkeys(beside)
+    read_too = (file for one in parts for file in adapter.companions(path, one) if file.parent == path.parent)
+    return dict.fromkeys((*read_too, *(file for one in parts for file in adapter.kept_too(path, one))))
 
 
 def _whose(options: RawOptions) -> tuple[Adapter[Any], list[Options]]:

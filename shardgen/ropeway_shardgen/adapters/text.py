@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ropeway_shardgen.adapters.adapter import Adapter, Options, Payload, Row
+from ropeway_shardgen.adapters.whole import whole
 from ropeway_shardgen.fields import Fields
 
 
@@ -25,7 +26,12 @@ def read(path: Path, _found: Fields, options: TextOptions) -> Payload:
     Raises:
         ValueError: the bytes are not text in that encoding.
     """
-    return text_payload(_decoded(path.read_bytes(), options.encoding))
+    return of_bytes(whole(path), options)
+
+
+def of_bytes(content: bytes, options: TextOptions) -> Payload:
+    """As `read`, of a file's bytes."""
+    return text_payload(_decoded(content, options.encoding))
 
 
 def text_payload(words: str) -> Payload:
@@ -49,4 +55,4 @@ def _decoded(content: bytes, encoding: str) -> str:
         raise ValueError(f"there is no encoding {encoding!r}") from None
 
 
-ADAPTER = Adapter(options=TextOptions, read=read, rows=rows)
+ADAPTER = Adapter(options=TextOptions, read=read, of_bytes=of_bytes, rows=rows)

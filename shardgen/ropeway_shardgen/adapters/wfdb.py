@@ -103,4 +103,8 @@ def _raw(path: Path, _key: bytes, parts: Sequence[WfdbOptions]) -> Payload:
     return wfdb_blank.kept(path, compare=all(part.checksums == "refuse" for part in parts))
 
 
-ADAPTER = Adapter(options=WfdbOptions, read=read, rows=rows, companions=companions, raw=_raw)
+def _kept_too(path: Path, _options: WfdbOptions) -> Iterable[Path]:
+    return wfdb_blank.annotations(path)
+
+
+ADAPTER = Adapter(options=WfdbOptions, read=read, rows=rows, companions=companions, raw=_raw, kept_too=_kept_too)

@@ -12,12 +12,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from ropeway.decoders.dicom import quiet
 from ropeway.decoders.libraries import require
 from ropeway_shardgen.adapters.adapter import Payload
 from ropeway_shardgen.formats import dicom_allowed as allowed
 from ropeway_shardgen.formats import dicom_pixels
 from ropeway_shardgen.formats.dicom_file import opened
-from ropeway_shardgen.formats.dicom_header import AGE_CAP, quiet
+from ropeway_shardgen.formats.dicom_header import AGE_CAP
 from ropeway_shardgen.pseudonyms import uid
 
 METHOD = "Ropeway: allow-list after the DICOM PS3.15 Basic Profile"

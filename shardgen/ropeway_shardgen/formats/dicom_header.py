@@ -4,10 +4,6 @@ Names, dates, institutions, comments, private groups and everything else that is
 The identifiers (patient, study, series, instance) are only ever an input to pseudonyms.
 """
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from ropeway.index import Value
@@ -41,20 +37,6 @@ _UIDS = {"study": "StudyInstanceUID", "series": "SeriesInstanceUID", "instance":
 _VIEW_CODES = {"399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226": "MLO"}
 """View codes of mammograms, SNOMED CT and the older SNM3 (PS3.16, CID 4014), that say more than `ViewPosition` has."""
 _YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence pydicom's warnings, on its logger too: they quote header values. What is really wrong, it raises."""
-    logger = logging.getLogger("pydicom")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def header_fields(dataset: Any) -> dict[str, Value]:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ropeway.decoders.dicom import quiet
 from ropeway.decoders.libraries import require
 from ropeway_shardgen.formats.dicom_file import opened
-from ropeway_shardgen.formats.dicom_header import quiet
 from ropeway_shardgen.formats.geometry import from_lps
 
 _SAME = 1e-3

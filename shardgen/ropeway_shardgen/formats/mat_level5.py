@@ -20,7 +20,7 @@ from ropeway_shardgen.formats.bounded import check_array
 Array: TypeAlias = npt.NDArray[Any]
 
 MATRIX, COMPRESSED = 14, 15
-_STORED = {
+STORED = {
     1: "i1",
     2: "u1",
     3: "i2",
@@ -36,7 +36,7 @@ _STORED = {
 }
 """How numbers and characters are stored, by the type of an element (16 and 17 are text)."""
 _TEXT = {1: "latin1", 2: "latin1", 4: "utf-16", 16: "utf-8", 17: "utf-16"}
-CELL, STRUCT, _CHAR = 1, 2, 4
+CELL, STRUCT, CHAR = 1, 2, 4
 CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
 """What numbers are in MATLAB, by the class of an array. Small ones may be stored in fewer bytes."""
 LOGICAL, COMPLEX = 0x02, 0x08
@@ -141,9 +141,9 @@ def _next(elements: Iterator[tuple[int, memoryview]]) -> tuple[int, memoryview]:
 
 def numbers_of(kind: int, body: memoryview, order: str) -> Array:
     """The values of an element; of one that is cut off inside a value, those before."""
-    if kind not in _STORED:
+    if kind not in STORED:
         raise ValueError(f"an element of type {kind} where numbers are wanted")
-    dtype = np.dtype(order + _STORED[kind])
+    dtype = np.dtype(order + STORED[kind])
     return np.frombuffer(body, dtype, len(body) // dtype.itemsize)
 
 
@@ -174,7 +174,7 @@ def _matrix(body: memoryview, order: str, depth: int) -> Any:
         ]
         found = range(_possible(count * max(len(names), 1), body) // max(len(names), 1))
         return Structs([{name: _matrix(_inner(elements), order, depth + 1) for name in names} for _ in found])
-    if kind == _CHAR:
+    if kind == CHAR:
         return _text(*_next(elements), order) if count else ""
     return _array(elements, flags, shape, order)
 

@@ -7,7 +7,7 @@ tells machine and date, paddings, and the structs and cell arrays that led to th
 import math
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -41,6 +41,14 @@ _WIDTH = 32
 """Bytes of a field's name."""
 
 
+def _head(order: str) -> bytes:
+    return TEXT + bytes(8) + struct.pack(f"{order}2H", _VERSION, _MARK)
+
+
+HEAD = _head("<")
+"""Of a little-endian file: it tells neither machine nor date."""
+
+
 def blanked(content: memoryview, wanted: Wanted) -> bytes:
     """The file with the wanted variables only.
 
@@ -57,7 +65,7 @@ def blanked(content: memoryview, wanted: Wanted) -> bytes:
         if name not in wanted or name in found:
             continue
         matrix = inflated(body, order) if kind == COMPRESSED else body
-        found[name] = _element(MATRIX, _blank(matrix, order, wanted[name], name), order)
+        found[name] = element(MATRIX, _blank(matrix, order, wanted[name], name), order)
         if kind == COMPRESSED:
             packed = zlib.compress(found[name])
             found[name] = struct.pack(f"{order}2I", COMPRESSED, len(packed)) + packed
@@ -65,7 +73,7 @@ def blanked(content: memoryview, wanted: Wanted) -> bytes:
     if lacking:
         raise ValueError(f"there is no variable {lacking[0]!r}")
     check_array(sum(map(len, found.values())))
-    return b"".join([TEXT, bytes(8), struct.pack(f"{order}2H", _VERSION, _MARK), *found.values()])
+    return b"".join([_head(order), *found.values()])
 
 
 def _blank(body: memoryview, order: str, wanted: Wanted, name: str, depth: int = 0) -> bytes:
@@ -82,12 +90,12 @@ def _blank(body: memoryview, order: str, wanted: Wanted, name: str, depth: int =
     kept = flags & (0xFF | (LOGICAL | COMPLEX) << 8)
     label = b"" if depth else name.encode("latin1")
     head = [
-        _element(6, struct.pack(f"{order}2I", kept, 0), order),
-        _element(_INT32, struct.pack(f"{order}{len(shape)}i", *shape), order),
-        _element(_INT8, label, order),
+        element(6, struct.pack(f"{order}2I", kept, 0), order),
+        element(_INT32, struct.pack(f"{order}{len(shape)}i", *shape), order),
+        element(_INT8, label, order),
     ]
     if kind == CELL:
-        rest = [_element(MATRIX, _blank(cell, order, wanted, name, depth + 1), order) for cell in _matrices(inside)]
+        rest = [element(MATRIX, _blank(cell, order, wanted, name, depth + 1), order) for cell in _matrices(inside)]
     elif kind == STRUCT and wanted:
         rest = _fields(inside, order, wanted, name, depth)
     elif kind in CLASSES and not wanted:
@@ -110,13 +118,18 @@ def _fields(inside: Iterator[tuple[int, memoryview]], order: str, wanted: Wanted
     if lacking:
         raise ValueError(f"variable {name!r} has no field {lacking[0]!r}")
     chosen = [field for field in names if field in wanted]
-    told = b"".join(field.encode("latin1").ljust(_WIDTH, b"\0") for field in chosen)
     values = [
-        _element(MATRIX, _blank(value, order, wanted[field], f"{name}.{field}", depth + 1), order)
+        element(MATRIX, _blank(value, order, wanted[field], f"{name}.{field}", depth + 1), order)
         for number, value in enumerate(_matrices(inside))
         if (field := names[number % len(names)]) in wanted
     ]
-    return [_element(_INT32, struct.pack(f"{order}i", _WIDTH), order), _element(_INT8, told, order), *values]
+    return [*fields_named(chosen, order), *values]
+
+
+def fields_named(names: Sequence[str], order: str) -> list[bytes]:
+    """The elements of an array of structs that name its fields."""
+    told = b"".join(name.encode("latin1").ljust(_WIDTH, b"\0") for name in names)
+    return [element(_INT32, struct.pack(f"{order}i", _WIDTH), order), element(_INT8, told, order)]
 
 
 def _numbers(stored: int, body: memoryview, count: int, order: str) -> bytes:
@@ -124,7 +137,7 @@ def _numbers(stored: int, body: memoryview, count: int, order: str) -> bytes:
     values = numbers_of(stored, body, order)
     if stored in _CHARACTERS or len(values) != count or values.nbytes != len(body):
         raise ValueError(f"an array of {count} numbers, of which {len(body)} bytes of type {stored} are stored")
-    return _element(stored, body, order)
+    return element(stored, body, order)
 
 
 def _matrices(elements: Iterator[tuple[int, memoryview]]) -> Iterator[memoryview]:
@@ -134,5 +147,6 @@ def _matrices(elements: Iterator[tuple[int, memoryview]]) -> Iterator[memoryview
         yield body
 
 
-def _element(kind: int, body: bytes | memoryview, order: str) -> bytes:
+def element(kind: int, body: bytes | memoryview, order: str) -> bytes:
+    """An element of some bytes, with its tag and padding."""
     return struct.pack(f"{order}2I", kind, len(body)) + bytes(body) + bytes(-len(body) % 8)

@@ -24,6 +24,7 @@ from ropeway_shardgen.formats.mimic_stays import Stays, create
 from ropeway_shardgen.formats.mimic_stays import tables as stay_tables
 from ropeway_shardgen.formats.mimic_tables import MEMORY, database, table
 from ropeway_shardgen.formats.workplace import shared
+from ropeway_shardgen.reading import unhurried
 
 EVENT = np.dtype([("seconds", "<i4"), ("item", "<u4"), ("value", "<f8"), ("unit", "<u2")])
 """Seconds since time zero; `itemid`; the number; position in the log's units."""
@@ -70,7 +71,8 @@ def open_log(folder: Path, stays: Stays) -> EventLog:
     states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in inputs]
     told = msgspec.json.encode([stays, states, EVENT.descr])
     name = f"mimic-iv-{hashlib.sha256(told).hexdigest()[:16]}"
-    place = shared(name, lambda empty: write_log(empty, folder, stays))
+    with unhurried():  # it may take an hour
+        place = shared(name, lambda empty: write_log(empty, folder, stays))
     return read_log(place)
 
 

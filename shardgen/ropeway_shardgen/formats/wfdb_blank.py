@@ -1,8 +1,7 @@
-"""The original WFDB record, its header and signal files in one zip, without the record's name, times and comments.
+"""The original WFDB record, its header, signal and annotation files in one zip, without its name, times and comments.
 
-Of the comments those stay that the decoded part has too (`NOTES`: age, sex, diagnoses, …) where they are codes, and of
-each signal file the bytes that the header says are signal. Annotation files, which may hold what a person typed, are
-not kept.
+Of the comments those stay that the decoded part has too (`NOTES`: age, sex, diagnoses, …) where they are codes, of each
+signal file the bytes that the header says are signal, and of annotations the codes (`wfdb_notes_blank.py`).
 """
 
 import re
@@ -13,7 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from ropeway.decoders.wfdb import stored_size
+from ropeway.decoders.wfdb_annotations import ANNOTATORS
 from ropeway_shardgen.adapters.adapter import Payload
+from ropeway_shardgen.formats import wfdb_notes_blank
 from ropeway_shardgen.formats.bounded import check_array
 from ropeway_shardgen.formats.mat_file import is_mat
 from ropeway_shardgen.formats.wfdb_header import Header, Signal, header_words, read_header
@@ -59,8 +60,17 @@ def kept(path: Path, *, compare: bool) -> Payload:
         told.append(_line(words, signal, names[signal.file], checksums[signal.place], new=new))
     notes = {name: str(value) for name, value in header.notes.items()}
     told += [f"#{name.capitalize()}: {value}" for name, value in notes.items() if _CODES.fullmatch(value)]
+    for beside in annotations(path):
+        check_array(beside.stat().st_size)
+        files[f"{_NAME}{beside.suffix}"] = wfdb_notes_blank.blanked(beside.read_bytes())
     files[f"{_NAME}.hea"] = ("\n".join(told) + "\n").encode("latin1")
     return Payload(content=zipped(sorted(files.items())), format="wfdb")
+
+
+def annotations(path: Path) -> list[Path]:
+    """The annotation files beside a header."""
+    beside = (path.with_suffix(f".{annotator}") for annotator in ANNOTATORS)
+    return [file for file in beside if file.exists()]
 
 
 def _names(header: Header) -> dict[str, str]:
