@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ropeway import index, samples, shard_table
 from ropeway.errors import ChecksumError
@@ -21,6 +22,9 @@ from ropeway.stores import Store
 _FEW = 1 << 12
 """Different values of a column that has few."""
 
+_FAR = 1 << 62
+"""Numbers that far from 0 are left alone: with one less or more they might be none of 64 bits."""
+
 _DATASET_COLUMNS = ("dataset", "domain", "modality")
 ROW_COLUMNS = ("split", "subject", "key")
 
@@ -31,7 +35,7 @@ class Codes:
 
     Attributes:
         codes: int32 (n,), places in `values`; −1 where there is none.
-        values: the different values.
+        values: the different values; perhaps more than there are.
     """
 
     codes: npt.NDArray[np.int32]
@@ -79,8 +83,7 @@ class Indexed:
         """A column of the index as numbers, worked out once."""
         if column not in self._codes:
             stored = self.rows.column(column).combine_chunks()
-            plain = stored if pa.types.is_dictionary(stored.type) else stored.dictionary_encode()
-            self._codes[column] = Codes(np.asarray(plain.indices.fill_null(-1), np.int32), plain.dictionary)
+            self._codes[column] = _near(stored) or _coded(stored)
         return self._codes[column]
 
     def column(self, name: str, task: Task | None) -> Column | None:
@@ -120,6 +123,22 @@ class Indexed:
         return {*_DATASET_COLUMNS, *ROW_COLUMNS, *self.metadata} | (
             {"label"} if task and not task.target and self.manifest.task(task.id) else set()
         )
+
+
+def _coded(stored: pa.Array) -> Codes:
+    plain = stored if pa.types.is_dictionary(stored.type) else stored.dictionary_encode()
+    return Codes(np.asarray(plain.indices.fill_null(-1), np.int32), plain.dictionary)
+
+
+def _near(stored: pa.Array) -> Codes | None:
+    """The codes of whole numbers that lie near one another, such as ages: how far each is from the least one."""
+    if not pa.types.is_integer(stored.type) or stored.null_count == len(stored):
+        return None
+    least, most = pc.min_max(stored).as_py().values()
+    if most - least >= _FEW or max(-least, most) >= _FAR:
+        return None
+    codes = stored.cast(pa.int64()).fill_null(least - 1).to_numpy() - least
+    return Codes(codes.astype(np.int32), pa.array(range(least, most + 1), stored.type))
 
 
 def load_index(store: Store, manifest: Manifest) -> pa.Table:

@@ -3,12 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from anyio import to_thread
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 import ropeway
-from ropeway_server import answers, middleware, openapi
+from ropeway_server import answers, middleware, openapi, threads
 from ropeway_server.metrics import Metrics
 from ropeway_server.routes import (
     audit,
@@ -27,10 +26,6 @@ from ropeway_server.routes import (
 from ropeway_server.service import open_service
 from ropeway_server.settings import Settings
 
-THREADS = 12
-"""Requests that a worker looks into at once; others wait in the order in which they came. With anyio's 40 the slowest
-of 64 clients waited three times as long as they did on average: for the interpreter, which threads do not queue for."""
-
 DESCRIPTION = """What there is, views of it by task, split and filter, and the bytes of their shards.
 
 Everything answers what the bearer of the token may read; without a token, datasets of the tier `open` where the service
@@ -43,7 +38,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        to_thread.current_default_thread_limiter().total_tokens = THREADS
+        threads.limit()
         service = app.state.service = await run_in_threadpool(open_service, settings, metrics)
         async with service.refusals.written():
             yield

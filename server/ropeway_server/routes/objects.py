@@ -12,6 +12,7 @@ from ropeway_server.asking import ShardReaderDep
 from ropeway_server.reader import Reader
 from ropeway_server.schemas import SHARD
 from ropeway_server.shards import Published
+from ropeway_server.threads import read_by_turns, reading
 
 router = APIRouter(prefix="/v1/objects", tags=["bytes"])
 
@@ -34,6 +35,7 @@ def head_object(path: str, request: Request, reader: ShardReaderDep) -> Response
 @router.get("/{path:path}", summary="Bytes of a shard, whole or by range", response_class=StreamingResponse,
             responses={200: SHARD, 206: SHARD, 304: {"description": "Unchanged."},
                        416: {"description": "No such range."}})  # fmt: skip
+@reading
 def get_object(path: str, request: Request, reader: ShardReaderDep) -> Response:
     """Serves the shards that published manifests name, and nothing else. One range per request.
 
@@ -90,5 +92,5 @@ def _stream(reader: Reader, found: Published, span: tuple[int, int], status: int
     start, stop = span
     reader.tell_shards("shard read", [found.ref])
     pieces = (reader.read(found.ref, at, min(stop, at + PIECE)) for at in range(start, stop, PIECE))
-    content = map(bytes, chain([next(pieces, memoryview(b""))], pieces))
+    content = read_by_turns(map(bytes, chain([next(pieces, memoryview(b""))], pieces)))
     return StreamingResponse(content, status, {**headers, "Content-Length": str(stop - start)}, _MEDIA_TYPE)

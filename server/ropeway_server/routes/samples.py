@@ -14,6 +14,7 @@ from ropeway_server.answers import answer
 from ropeway_server.asking import ReaderDep
 from ropeway_server.reader import Reader
 from ropeway_server.schemas import SAMPLE
+from ropeway_server.threads import reading
 
 router = APIRouter(prefix="/v1/samples", tags=["samples"])
 
@@ -26,6 +27,7 @@ _MEDIA = {"npy": "application/x-npy", "nii": "application/x-nifti", "dcm": "appl
     summary="One sample; with /{part} the bytes of one part, with /preview a picture of it",
     responses=SAMPLE,
 )
+@reading
 def get_sample(dataset: str, path: str, request: Request, reader: ReaderDep) -> Response:
     """A sample's split, labels by class name, metadata and parts; or a part's content as it was packed.
 
