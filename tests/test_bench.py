@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks import report, results
 from benchmarks.chart import DASHES
+from benchmarks.places import Unable
 from benchmarks.quality import shuffle_quality
 from benchmarks.results import Ceiling, Measured, Reads, Results, Resume, Waiting
 from benchmarks.targets import CEILING_TITLES, judge
@@ -95,6 +96,14 @@ def test_shuffle_quality_tells_sorted_from_shuffled() -> None:
     kept = subset.labels(subset.label, subset.delivered())
     assert len(kept) == pytest.approx(1200, rel=0.05)
     assert shuffle_quality(subset, np.random.default_rng(0).permutation(kept)) == pytest.approx(1, abs=0.01)
+
+
+def test_labels_of_no_sample_have_no_shuffle_quality() -> None:
+    work = WORKLOADS["tiny"].resized(400)
+    labels = work.labels("label", np.arange(400))
+    labels[7] = work.classes
+    with pytest.raises(Unable, match="labels that no sample has"):
+        shuffle_quality(work, labels)
 
 
 MADE_UP = Results(

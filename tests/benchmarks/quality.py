@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from benchmarks.places import Unable
 from benchmarks.workloads import Ints, Workload
 from ropeway.order import Stretch
 from ropeway.simulate import mixing
@@ -30,7 +31,12 @@ def shuffle_quality(work: Workload, given: Ints) -> float:
     Args:
         work: the workload.
         given: labels of the samples in the order they came, (n,); those after a first epoch don't count.
+
+    Raises:
+        Unable: there are labels that no sample has.
     """
     population = np.sort(work.labels(work.label, work.delivered()))
+    if not np.isin(given, population).all():
+        raise Unable("it gave labels that no sample has")
     given = given[: len(population)]
     return mixing(Delivered(given, population), population, work.classes, min(work.batch, len(given)), seed=1).ratio

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import ceilings, machine, processes, servers
+from benchmarks.places import Unable
 from benchmarks.quality import shuffle_quality
 from benchmarks.results import Ceiling, Measured, Reads, Results, Resume, Waiting
 from benchmarks.servers import OURS_ONLY, Sources
@@ -169,11 +170,15 @@ class Bench:
 
     def _try(self, tries: Tries, system: str, work: Workload, at: Written, source: str, workers: int) -> None:
         done = self._call("stream", system, work, at, source, workers)
+        if not done.get("missing"):
+            try:
+                done["quality"] = shuffle_quality(work, np.load(self._labels))
+            except Unable as wrong:
+                done["missing"] = str(wrong)
         if done.get("missing"):
             log.info("%s from %s: %s, %d workers: n/a, %s", work.name, source, system, workers, done["missing"])
             tries.missing = tries.missing or str(done["missing"])
             return
-        done["quality"] = shuffle_quality(work, np.load(self._labels))
         log.info(
             "%s from %s: %s, %d workers: %.0f samples/s, shuffle %.2f, first batch %.2f s",
             *(work.name, source, system, workers),
