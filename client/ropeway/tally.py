@@ -9,9 +9,13 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ropeway.buffers import Pool, small_pages
 from ropeway.samples import Ints
 
 Numbers: TypeAlias = npt.NDArray[np.int32]
+
+_TABLES = Pool(keep=1 << 26, make=small_pages)
+"""Memory of tables, used again: fresh memory for each costs more than all that is done in it."""
 
 _ROWS = 1 << 15
 """Rows looked at at once, at least."""
@@ -70,7 +74,8 @@ def distinct(number: Numbers, groups: int, members: Numbers, several: int) -> In
     if groups * several > _BITS:
         pairs = number * np.int64(several) + members
         return np.bincount(different(pairs[members >= 0]) // several, minlength=groups)
-    met = np.zeros(groups * several, np.bool_)
+    met = _TABLES.take(groups * several).view(np.bool_)
+    met[:] = False
     for rows in _blocks(len(number), 0):
         pairs = number[rows] * np.int64(several) + members[rows]
         met[pairs[members[rows] >= 0]] = True
