@@ -2,11 +2,17 @@
 
 from math import ceil
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import packed
+import ropeway
+from benchmarks.inside import Noted, Notes
 from ropeway.plan import MAX_REQUEST
+from ropeway.stores import open_store
 from ropeway.tuning import MIN_REQUEST, MOST, OBJECT_STORE, Network, Tuning, suggest
+from ropeway.view import View
 
 GIB = 1 << 30
 
@@ -15,6 +21,22 @@ networks = st.builds(Network, st.floats(1e-5, 0.5), st.floats(1e6, 2e9), st.floa
 
 def test_large_ranges_of_an_object_store_go_by_large_parts() -> None:
     assert suggest(256 << 20, memory=GIB) == Tuning(part=MAX_REQUEST, requests=17)
+
+
+@pytest.mark.parametrize(
+    ("samples", "shape", "largest"), [(1700, (12, 1000), 4 * MAX_REQUEST), (24, (8, 128, 1024), MAX_REQUEST)]
+)
+def test_a_view_that_is_needed_whole_at_once_comes_in_larger_requests(
+    samples: int, shape: tuple[int, ...], largest: int
+) -> None:
+    url = f"memory://needed-{samples}"
+    packed.publish(open_store(url), samples=samples, per_shard=samples, shape=shape)
+    view, notes = ropeway.connect(url).query(), Notes()
+    loader = ropeway.NumpyLoader(View(view.info, Noted(view.source, notes)), 8, parts=["x"], tail="pad")
+    assert sum(len(batch["x"]) for batch in loader) >= samples
+    sizes = [stop - start for _, start, stop in notes.ranges]
+    assert largest // 2 < max(sizes) <= largest
+    assert sum(sizes) <= 1.05 * view.bytes
 
 
 def test_small_ranges_far_away_take_many_requests() -> None:

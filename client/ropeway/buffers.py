@@ -8,7 +8,7 @@ indexing it by addresses is a gather of any rows from any buffers, in one call a
 import ctypes
 import mmap
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sized
 from contextlib import suppress
 from functools import lru_cache, partial
 from types import SimpleNamespace
@@ -116,6 +116,10 @@ def copied(start: int, size: int) -> Bytes:
     return np.frombuffer(ctypes.string_at(start, size), np.uint8)
 
 
+_MALLOC = 128 << 10
+"""Bytes below which memory does not come from the system one by one (mallopt(3), M_MMAP_THRESHOLD)."""
+
+
 def _ordinary(size: int) -> Bytes:
     return np.empty(size, np.uint8)
 
@@ -126,6 +130,8 @@ def small_pages(size: int) -> Bytes:
     NumPy asks for huge ones from 4 MiB on. What is filled once in a while from a network gains nothing by them, and a
     machine has to find and clear 2 MiB in a piece for each: on a virtual one that took twice as long as the filling.
     """
+    if size < _MALLOC:
+        return _ordinary(size)
     return np.frombuffer(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), np.uint8)
 
 
@@ -145,7 +151,7 @@ class Pool:
         self._keep, self._make, self.pinned = keep, make, pinned
         self._most = 0
         self._idle: dict[int, list[Bytes]] = {}
-        self._lent: dict[int, tuple[object, Bytes]] = {}
+        self._lent: dict[int, dict[int, tuple[object, Bytes]]] = {}
 
     def take(self, size: int) -> Bytes:
         """A writable buffer, uint8 (size,), contents arbitrary."""
@@ -156,19 +162,25 @@ class Pool:
             self._make_room(whole)
             memory = self._make(whole)
         lease: Any = (ctypes.c_ubyte * whole).from_buffer(memory.data)
-        self._lent[id(lease)] = weakref.ref(lease, partial(self._back, id(lease))), memory
+        back = weakref.ref(lease, partial(self._back, whole, id(lease)))
+        self._lent.setdefault(whole, {})[id(lease)] = back, memory
         return np.frombuffer(lease, np.uint8, size)
 
     @property
     def idle(self) -> int:
         """Bytes of the buffers that nobody uses."""
-        return sum(size * len(buffers) for size, buffers in list(self._idle.items()))
+        return _bytes(self._idle)
+
+    @property
+    def lent(self) -> int:
+        """Bytes of the buffers that somebody uses."""
+        return _bytes(self._lent)
 
     def _make_room(self, size: int) -> None:
         """Let idle buffers of other sizes go, so that they and a new one stay within what is kept."""
         room = self._keep
         if room is None:
-            needed = size + sum(len(memory) for _, memory in list(self._lent.values()))
+            needed = size + self.lent
             self._most = max(self._most, needed)
             room = size + self._most - needed
         for other, buffers in list(self._idle.items()):
@@ -176,11 +188,16 @@ class Pool:
                 with suppress(IndexError):  # another thread was faster
                     self._idle[other].pop()
 
-    def _back(self, number: int, _: object) -> None:
+    def _back(self, size: int, number: int, _: object) -> None:
         """Runs wherever the last reference is dropped, in the midst of anything: so it takes no lock."""
-        _, memory = self._lent.pop(number)
-        if self._keep is None or self.idle + len(memory) <= self._keep:
-            self._idle[len(memory)].append(memory)
+        _, memory = self._lent[size].pop(number)
+        if self._keep is None or self.idle + size <= self._keep:
+            self._idle[size].append(memory)
+
+
+def _bytes(buffers: Mapping[int, Sized]) -> int:
+    """Bytes of buffers that are kept by size."""
+    return sum(size * len(alike) for size, alike in list(buffers.items()))
 
 
 def _rounded(size: int) -> int:

@@ -164,9 +164,8 @@ def _read_index(store: Store, manifest: Manifest, file: IndexFile) -> pa.Table:
     data = store.read(path)
     if hashlib.sha256(data).hexdigest() != file.sha256:
         raise ChecksumError("sha256 of the index file differs from the manifest's", dataset=manifest.dataset, url=url)
-    return index.decode(
-        data, url=url, coded=["subject"]
-    )  # Parquet has them so: in half the time that finding them takes
+    # Parquet has subjects as numbers of the different ones: to find those anew would take twice as long
+    return index.decode(data, url=url, coded=["subject"])
 
 
 def _column_type(kind: pa.DataType) -> ColumnType:

@@ -58,9 +58,9 @@ def suggest(range_bytes: int, *, memory: int, network: Network = OBJECT_STORE, l
 
     Args:
         range_bytes: median bytes of the contiguous ranges that the view is read by, before any is split.
-        largest: bytes of a request, at most.
         memory: bytes that may be held or under way; half of it is left to what waits for its turn in a batch.
         network: what is assumed of it.
+        largest: bytes of a request, at most.
     """
     under_way = max(1, memory // 2)
     streams = ceil(network.bandwidth / network.stream)

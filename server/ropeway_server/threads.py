@@ -1,7 +1,8 @@
 """The threads of a worker: few for what works, more for what waits for a store's bytes.
 
-Threads do not queue for the interpreter. With as many as there are requests, the slowest of 64 clients waited ten times
-as long as half of them did; what waits its turn in the loop comes in the order in which it arrived.
+Threads do not queue for the interpreter. With twelve that worked, the slowest hundredth of what 64 clients asked took
+five to eight times as long as half of it; with three, twice: what waits its turn in the loop comes in the order of
+arrival.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator

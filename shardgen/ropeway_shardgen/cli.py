@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ropeway_shardgen.reading import SECONDS
 from ropeway_shardgen.recipes_cli import recipes_command
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def pack_command(  # noqa: PLR0913, PLR0917  one parameter per option
     file_seconds: Annotated[
         float,
         typer.Option(metavar="SECONDS", min=0.1, help="In which a raw file must have been read; else it is a bad one."),
-    ] = 600,
+    ] = SECONDS,
     pseudonym_key: Annotated[
         Path | None, typer.Option(metavar="FILE", help="With a secret that keys the pseudonyms of subjects.")
     ] = None,

@@ -4,17 +4,11 @@ import os
 import ssl
 from collections.abc import Callable
 
-import numpy as np
-
 from ropeway.buffers import Pool, small_pages
 from ropeway.ranges.connections import Connections
 from ropeway.ranges.pace import Pace
 from ropeway.ranges.policy import Hedge, Retry
 from ropeway.ranges.watch import Watch
-from ropeway.samples import Bytes
-
-SMALL = 1 << 20
-"""Bytes of buffers that malloc is as good at using again."""
 
 
 class Live:
@@ -32,7 +26,7 @@ class Live:
         self.retry, self.hedge, self.trust = retry, hedge, trust
         self.connections = Connections(connect=retry.connect, trust=trust)
         self.pace, self.watch = Pace(hedge), Watch()
-        self._buffers = Pool(keep=None, make=small_pages)
+        self.buffers = Pool(keep=None, make=small_pages)
         self.reached = set(reached)
 
     def here(self) -> "Live":
@@ -40,7 +34,3 @@ class Live:
         if self.process == os.getpid():
             return self
         return Live(self.retry, self.hedge, self.trust, frozenset(self.reached))
-
-    def buffer(self, size: int) -> Bytes:
-        """Room for so many bytes, uint8 (size,)."""
-        return np.empty(size, np.uint8) if size < SMALL else self._buffers.take(size)

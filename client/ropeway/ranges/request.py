@@ -101,7 +101,7 @@ class Requests:
                 target.stop = target.start + body.length
                 target.buffer = np.empty(body.length, np.uint8)
             else:
-                target.buffer = self._live.buffer(target.stop - target.start)
+                target.buffer = self._live.buffers.take(target.stop - target.start)
         if target.etag and body.etag and target.etag != body.etag:
             raise StoreError("the object was replaced while it was read", url=shown(url))
         target.total, target.etag = body.total, body.etag
