@@ -105,7 +105,7 @@ def test_the_store_may_come_from_the_environment(store: str) -> None:
         (("stream", "0123456789abcdef"), "no view 0123456789abcdef"),
         (("stream", "--part", "nope"), "unknown part 'nope'; there is: note, x"),
         (("stream", "mine", "--task", "cls", "--dataset", "d"), "a view that is there: leave out --task, --dataset"),
-        (("simulate", "mine", "--where", "age > 3"), "'mine' names a view that is there: leave out --where"),
+        (("simulate", "mine", "--where", "age > 3"), "'mine' names one view: leave out --where"),
         (("verify", "nope"), "no such dataset"),
     ],
 )

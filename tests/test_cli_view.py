@@ -46,7 +46,7 @@ def test_a_view_is_made_of_a_saved_one(store: str) -> None:
     ("options", "says"),
     [
         (("--few-shot", "5"), "name their --task"),
-        (("--of", "x", "--where", "age < 3"), "'x' names a view that is there: leave out --where"),
+        (("--of", "x", "--where", "age < 3"), "'x' names one view: leave out --where"),
         (("--of", "nobody"), "no view named 'nobody' is saved here"),
         (("--limit", "1000"), "a limit is from 1"),
         (("--domain", "MRI"), "no dataset matches: domain='MRI'"),

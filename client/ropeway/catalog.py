@@ -307,5 +307,5 @@ def is_service(url: str) -> bool:
 
 def _listed(what: str, names: Sequence[str]) -> tuple[str, ...]:
     if isinstance(names, str):
-        raise UsageError(f"{what} is a list of ids, not one text: write {what}=[{names!r}]")
+        raise UsageError(f"{what} is a list of names, not one text: write {what}=[{names!r}]")
     return tuple(names)

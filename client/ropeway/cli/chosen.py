@@ -31,5 +31,5 @@ def chosen_view(
     if unused:
         from ropeway.errors import UsageError
 
-        raise UsageError(f"{named!r} names a view that is there: leave out {', '.join(unused)}, or the name")
+        raise UsageError(f"{named!r} names one view: leave out {', '.join(unused)}, or the name")
     return catalog.view(named)
