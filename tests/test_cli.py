@@ -104,7 +104,7 @@ def test_the_store_may_come_from_the_environment(store: str) -> None:
         (("query", "--by", "height"), "unknown column 'height' in by"),
         (("stream", "0123456789abcdef"), "no view 0123456789abcdef"),
         (("stream", "--part", "nope"), "unknown part 'nope'; there is: note, x"),
-        (("stream", "mine", "--task", "cls", "--dataset", "d"), "a view that is there: leave out --task, --dataset"),
+        (("stream", "mine", "--task", "cls", "--dataset", "d"), "names one view: leave out --task, --dataset"),
         (("simulate", "mine", "--where", "age > 3"), "'mine' names one view: leave out --where"),
         (("verify", "nope"), "no such dataset"),
     ],
