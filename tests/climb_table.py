@@ -12,10 +12,10 @@ BEGIN, END = "<!-- climb: made by tests/climb_table.py -->", "<!-- /climb -->"
 
 def table() -> str:
     """The table as Markdown: CLIMB's 45 datasets by domain, then those that only its code reads."""
-    known = [recipe for recipe in available() if recipe.climb is not None and recipe.climb.samples is not None]
-    others = [recipe for recipe in available() if recipe.climb is not None and recipe.climb.samples is None]
-    head = ["| recipe | dataset | domain | samples | tasks | licence | access |", "|---|---|---|--:|---|---|---|"]
-    return "\n".join([*head, *_rows(known), *_rows(others)])
+    known = [recipe for recipe in available() if recipe.climb is not None and recipe.climb.core]
+    others = [recipe for recipe in available() if recipe.climb is not None and not recipe.climb.core]
+    head = "| recipe | dataset | domain | samples | tasks | licence | access | tested on |"
+    return "\n".join([head, "|---|---|---|--:|---|---|---|---|", *_rows(known), *_rows(others)])
 
 
 def _rows(recipes: list[Recipe]) -> Iterator[str]:
@@ -23,12 +23,15 @@ def _rows(recipes: list[Recipe]) -> Iterator[str]:
     for recipe in sorted(recipes, key=lambda one: (one.card.domain.lower(), one.id)):
         climb, card = recipe.climb, recipe.card
         assert climb is not None
-        name = f"`{recipe.id}`" if recipe.id in tested else f"`{recipe.id}` (untested)"
+        tree = tested.get(recipe.id)
+        place = "" if tree is None else tree.__module__.rpartition(".")[2]
+        test = f"[{place}](tests/raw_trees/{place}.py)" if place else "nothing"
         samples = f"{climb.samples:,}" if climb.samples else ""
         title = card.title.partition(":")[0]
         linked = f"[{title}]({card.homepage})" if card.homepage else title
         tasks = ", ".join(recipe.tasks)
-        yield f"| {name} | {linked} | {card.domain} | {samples} | {tasks} | {card.licence} | {card.access} |"
+        facts = (f"`{recipe.id}`", linked, card.domain, samples, tasks, card.licence, card.access, test)
+        yield f"| {' | '.join(facts)} |"
 
 
 def replaced(readme: str) -> str:

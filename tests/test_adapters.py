@@ -5,6 +5,7 @@ import io
 import json
 import math
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,37 @@ def test_native_dicom_pixels_are_the_file_s_last_bytes() -> None:
 def test_one_image_in_all_transfer_syntaxes_is_one_array(syntax: str) -> None:
     plain = values(read("dicom", DICOM / "MR_small.dcm"))
     np.testing.assert_array_equal(values(read("dicom", DICOM / f"MR_small_{syntax}.dcm")), plain, strict=True)
+
+
+@pytest.mark.filterwarnings("ignore")  # the files are of their own kind on purpose
+@pytest.mark.parametrize(
+    ("name", "plain", "most"),
+    [
+        ("SC_rgb_gdcm_KY", "SC_rgb_rle", 0),  # JPEG 2000
+        ("SC_rgb_jpeg_gdcm", "SC_rgb_rle", 0),  # JPEG lossless, first-order prediction
+        ("SC_rgb_dcmtk_+eb+cr", "SC_rgb_rle", 1),  # JPEG baseline, as RGB
+        ("SC_rgb_jpeg_dcmtk", "SC_rgb_rle", 6),  # JPEG baseline, as YBR_FULL
+        ("SC_ybr_full_422_uncompressed", "SC_rgb_rle", 6),
+        ("SC_rgb_jls_lossy_sample", "SC_rgb_rle", 2),  # JPEG-LS, two off at most
+        ("SC_rgb_small_odd_big_endian", "SC_rgb_small_odd", 0),
+        ("liver_expb_1frame", "liver_1frame", 0),  # one bit a pixel
+        ("rtdose_expb", "rtdose", 0),  # 32 bits, 15 frames
+        ("rtdose_rle", "rtdose", 0),
+    ],
+)
+def test_a_picture_is_the_same_in_another_transfer_syntax(name: str, plain: str, most: int) -> None:
+    one, other = (values(read("dicom", DICOM / f"{file}.dcm", burned_in="allow")) for file in (name, plain))
+    assert (one.shape, one.dtype) == (other.shape, other.dtype)
+    assert np.abs(one.astype(np.int64) - other).max() <= most
+
+
+def test_deflated_and_twelve_bit_dicom() -> None:
+    content = (DICOM / "image_dfl.dcm").read_bytes()
+    inflated = zlib.decompressobj(-15).decompress(content[334:])  # behind the file's meta header
+    pixels = np.frombuffer(inflated[-(512 * 512) :], np.uint8).reshape(512, 512)
+    np.testing.assert_array_equal(values(read("dicom", DICOM / "image_dfl.dcm", burned_in="allow")), pixels)
+    extended = values(read("dicom", DICOM / "JPGExtended.dcm", burned_in="allow"))
+    assert (extended.dtype, extended.shape, extended.max()) == (np.uint16, (1024, 256), 264)  # as SimpleITK reads it
 
 
 def test_colour_and_frames() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from adapter_reading import read, rows
 from raw_videos import decoded, video
-from ropeway.decoders.video import decode_video
+from ropeway.decoders.video import decode_spread, decode_video
 from ropeway_shardgen.problems import SampleError
 from ropeway_shardgen.recipe import configured
 
@@ -145,7 +145,12 @@ def test_clips_show_their_frames_and_no_others(tmp_path: Path, between: int) -> 
         payload = read("video-clip", path, row, intervals=7)
         wanted = whole[row["first_frame"] :][: row["frames"]]
         np.testing.assert_array_equal(decoded(payload.content), wanted, strict=True)
-        assert decode_video(memoryview(payload.content), "mp4").shape == payload.shape == (len(wanted), 32, 48, 3)
+        content = memoryview(payload.content)
+        colours = decode_video(content, "mp4")
+        assert colours.shape == payload.shape == (len(wanted), 32, 48, 3)
+        for count in (1, 4, 11):  # fewer frames than the clip has, and more
+            spread = np.rint(np.linspace(0, len(wanted) - 1, count)).astype(int)
+            np.testing.assert_array_equal([frame for _, frame in decode_spread(content, "mp4", count)], colours[spread])
 
 
 def test_clips_are_the_same_bytes_each_time_and_say_nothing_of_the_video(tmp_path: Path) -> None:

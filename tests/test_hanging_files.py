@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from apart_reading import makes, reads, tells
+from apart_reading import SlowStore, lists, makes, reads, tells
 from ropeway.cli import make_app
 from ropeway.errors import RopewayError
 from ropeway.stores import LocalStore
-from ropeway_shardgen import clusters
+from ropeway_shardgen import clusters, reading
 from ropeway_shardgen.apart import Apart, Ended
 from ropeway_shardgen.attempts import attempts
 from ropeway_shardgen.engine import in_processes
@@ -24,7 +24,7 @@ from ropeway_shardgen.engine_dask import dask_engine
 from ropeway_shardgen.pack import Watch, pack
 from ropeway_shardgen.plan import Settings
 from ropeway_shardgen.problems import SampleError
-from ropeway_shardgen.reading import Limit, Place
+from ropeway_shardgen.reading import NOTE, Limit, Note, OneOfMany, Place, rest, watched
 from ropeway_shardgen.recipe import loads
 
 SECONDS = 2.0
@@ -164,6 +164,46 @@ def test_only_reading_is_against_the_clock(tmp_path: Path, monkeypatch: pytest.M
             apart.call(Limit(0.5), reads, 60.0, told=lambda: None)
         assert (ended.value.place, ended.value.signal) == (Place("x", "key"), signal.SIGALRM)
         assert apart.call(Limit(0.5), reads, 0.0, told=lambda: None) == "read"
+
+
+def test_rows_of_a_table_are_read_against_the_clock_and_nothing_between_them() -> None:
+    with Apart(None) as apart:
+        assert apart.call(Limit(0.5), lists, 0.0, 0.8, told=lambda: None) == 20
+        with pytest.raises(Ended) as ended:
+            apart.call(Limit(0.5), lists, 60.0, 0.0, told=lambda: None)
+        assert (ended.value.place, ended.value.signal) == (Place("t.csv"), signal.SIGALRM)
+
+
+def test_no_file_is_blamed_for_a_store_that_is_slow(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/samples.csv").write_text("file\na\nb\n")
+    for name in "ab":
+        (tmp_path / f"raw/{name}.txt").write_text(name)
+    text = TABLE.replace('kind = "table"\nadapter = "h5ad"', 'kind = "text"\nadapter = "text"').replace(".h5ad", ".txt")
+    store = SlowStore(tmp_path / "store")
+    packed = pack(loads(text, "text.toml"), tmp_path / "raw", store, engine=in_processes(1, store.seconds / 2))
+    assert packed.manifest.samples == 2
+
+
+def test_each_of_many_files_has_its_time_though_the_timer_is_seldom_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, rings = 1000.0, list[float]()
+    monkeypatch.setattr(reading, "monotonic", lambda: now)
+    monkeypatch.setattr(signal, "setitimer", lambda _, seconds: rings.append(now + seconds if seconds else 0))
+    (tmp_path / "note").write_bytes(bytes(NOTE))
+    with (tmp_path / "note").open("r+b") as file, watched(note := Note(file.fileno()), Limit(100)):
+        for after in (0, 1, 2, 2, 30, 0.5, 80, 6.3, 0):
+            now += after
+            with OneOfMany("x", "key"):
+                assert 100 <= rings[-1] - now <= 107
+                assert note.read() == Place("x", "key")
+            assert note.read() is None
+        assert len(rings) == 4, "set anew only where the last one would ring too early"
+        rest()
+        assert rings[-1] == 0
+        with OneOfMany("x", "key"):
+            assert rings[-1] - now >= 100
 
 
 def test_no_answer_is_taken_for_another() -> None:

@@ -1,6 +1,7 @@
 """Model-ready forms: values held against SciPy, Pillow and plain NumPy, and what cannot be formed refused."""
 
 import io
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -121,6 +122,16 @@ def test_bipolar_montage() -> None:
         Montage(("P4-O2",), 200).of(Part(name="eeg", kind="signal", format="npy", channels=("P4",)))
 
 
+def test_windows_of_another_duration_are_not_taken_for_200_hz() -> None:
+    part = Part(name="eeg", kind="signal", format="npy", dtype="<f4", shape=(2, 500), axes=("channel", "time"),
+                sampling_rate=100.0, channels=("EEG T3-REF", "EEG C3-REF"))  # fmt: skip
+    five = Montage(("T7-C3",), values=1000, rate=200)
+    assert five.of(part)[1].sampling_rate == 200
+    with pytest.raises(UsageError, match=r"windows of 5 s, which at 200 Hz are not 2000 values: .*values=1000\)"):
+        replace(five, values=2000).of(part)
+    assert replace(five, values=2000, rate=None).of(part)[1].shape == (1, 2000)
+
+
 # Pictures, volumes, videos
 
 
@@ -152,6 +163,13 @@ def test_deep_arrays_are_spread_over_eight_bits() -> None:
     np.testing.assert_array_equal(bone, [[0, 0], [255, 255]])
     with pytest.raises(UsageError, match="part 'image' has no window 'lung'; there is: bone"):
         Picture(2, window="lung").of(part)
+
+
+@pytest.mark.parametrize("axes", [("slice", "height", "width"), ("channel", "time"), ("node", "node")])
+def test_what_has_other_axes_is_no_picture(axes: tuple[str, ...]) -> None:
+    part = Part(name="x", kind="volume", format="npy", axes=axes, shape=(4, 4, 4)[: len(axes)])
+    with pytest.raises(UsageError, match=f"Picture can't read part 'x': its axes are {', '.join(axes)}"):
+        Picture(8).of(part)
 
 
 def test_a_batch_of_volumes_is_no_picture() -> None:

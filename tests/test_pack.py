@@ -21,7 +21,7 @@ import pytest
 import webdataset
 from msgspec.structs import replace
 
-from ropeway import index, manifest
+from ropeway import index, manifest, manifest_reading
 from ropeway.catalog import StoreCatalog
 from ropeway.errors import NotFound, RopewayError, SourceError
 from ropeway.manifest import Latest
@@ -97,7 +97,7 @@ def test_index_and_manifest_agree_with_the_shards(root: Path, store: LocalStore)
     found = pack(recipe(), root, store, SMALL).manifest
     rows = index.decode(store.read(f"tiny/{found.index[0].path}"))
     index.check(rows, found)
-    assert manifest.loads(manifest.dumps(found)) == found
+    assert manifest_reading.loads(manifest.dumps(found)) == found
     for found_row in rows.to_pylist():
         shard = store.read(f"tiny/{found_row['shard']}")
         span = shard[found_row["offset"] : found_row["offset"] + found_row["length"]]
@@ -140,7 +140,7 @@ def test_other_input_is_a_new_version_and_the_old_one_stays(root: Path, store: L
     catalog = StoreCatalog(store)
     assert catalog.manifest("tiny").version == second.version
     assert catalog.manifest("tiny", first.version) == first
-    latest = manifest.loads_latest(store.load("tiny/latest.json")[0])
+    latest = manifest_reading.loads_latest(store.load("tiny/latest.json")[0])
     assert latest == Latest(version=second.version, history=(first.version, second.version))
     (root / "images/0000.png").write_bytes(png(0))
     back = pack(recipe(), root, store)
@@ -345,7 +345,7 @@ def test_two_versions_published_at_once_are_both_in_the_history(store: LocalStor
     point_latest(store, "tiny", "0" * 12)
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         pool.starmap(point_latest, [(store, "tiny", f"{number:012x}") for number in range(1, 9)])
-    latest = manifest.loads_latest(store.load("tiny/latest.json")[0])
+    latest = manifest_reading.loads_latest(store.load("tiny/latest.json")[0])
     assert sorted(latest.history) == [f"{number:012x}" for number in range(9)]
 
 

@@ -127,6 +127,15 @@ def test_recipes_are_listed() -> None:
     assert "pbmc68k" in run("recipes").output
 
 
+def test_the_list_shows_what_people_choose_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    head, *lines = run("recipes").output.splitlines()
+    assert " ".join(head.split()) == "recipe domain modality parts samples one is tasks licence access"
+    [row] = [line for line in lines if line.startswith("covid-blues ")]
+    for cell in ("ultrasound", "video", "362", "covid, age", "CC-BY-NC-ND-4.0", "open"):
+        assert cell in row
+
+
 def test_one_recipe_tells_where_its_raw_data_is() -> None:
     output = run("recipes", "dicom-images").output
     assert "pip download --no-deps pydicom==3.0.2" in output

@@ -1,8 +1,12 @@
 """Questions and answers made of labels."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 import ropeway
+from raw_trees import raw_trees
 from ropeway.catalog import StoreCatalog
 from ropeway.errors import UsageError
 from ropeway.manifest import Task
@@ -10,7 +14,8 @@ from ropeway.questions import NONE, wording
 from ropeway.stores.local import LocalStore
 from ropeway.view import View
 from ropeway_shardgen.pack import pack
-from ropeway_shardgen.recipe import loads
+from ropeway_shardgen.plan import Settings
+from ropeway_shardgen.recipe import load, loads
 
 RECIPE = """
 id = "asked"
@@ -113,3 +118,49 @@ def test_a_part_that_is_not_there(view: View) -> None:
         ropeway.as_qa(view, "grade", media=["ecg"])
     with pytest.raises(UsageError, match="no task 'x'"):
         ropeway.as_qa(view, "x")
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Callable[..., View]:
+    def of(*recipes: str) -> View:
+        for name in recipes:
+            (tmp_path / name).mkdir()
+            raw_trees()[name](tmp_path / name)
+            pack(load(name), tmp_path / name, LocalStore(tmp_path / "store"), Settings(on_error="skip"))
+        return StoreCatalog(LocalStore(tmp_path / "store")).query()
+
+    return of
+
+
+def test_a_text_is_the_answer_where_it_is_the_target(packed: Callable[..., View]) -> None:
+    view = packed("mimic-cxr")
+    ask = ropeway.as_qa(view, "radiology-report", media=["image"])
+    found = {one.key: one for batch in ropeway.StreamingLoader(view, 2, tail="pad") for one in ask(batch) if one}
+    reports = {key: text for batch in ropeway.StreamingLoader(view, 1, parts=["report"])
+               for key, text in zip(batch["__key__"], batch["report"], strict=True) if text is not None}  # fmt: skip
+    assert {key: one.answer for key, one in found.items()} == reports
+    assert 0 < len(reports) < view.samples
+    assert {one.prompt for one in found.values()} == {"<image>\nWrite the radiology report of this chest X-ray."}
+    with pytest.raises(UsageError, match="the answers are the part 'report', which these batches lack: load it too"):
+        ask(next(iter(ropeway.StreamingLoader(view, 2, parts=["image"]))))
+
+
+def test_a_target_may_be_another_part_in_another_dataset(packed: Callable[..., View]) -> None:
+    view = packed("geo", "expression-atlas")
+    ask = ropeway.as_qa(view, "sample-attribute")
+    answers = {one.answer for batch in ropeway.StreamingLoader(view, 3, tail="pad") for one in ask(batch) if one}
+    assert {"cirrhosis", "organism part: brain"} <= answers
+
+
+def test_a_conversation_is_asked_up_to_its_last_answer(packed: Callable[..., View]) -> None:
+    view = packed("vital")
+    ask = ropeway.as_qa(view, "figure-conversation", media=["image"])
+    found = {one.key: one for batch in ropeway.StreamingLoader(view, 1, tail="pad") for one in ask(batch) if one}
+    assert (found["000001"].prompt, found["000001"].answer) == ("<image>\nWhat is shown?", "A naïve “shadow”, 3 µm.")
+    assert found["000002"].prompt == "<image>\nWhere?\nLeft; then\nright.\nWhere?"
+    assert found["000002"].answer == "Left; then\nright."
+
+
+def test_no_words_answer_for_a_mask(packed: Callable[..., View]) -> None:
+    with pytest.raises(UsageError, match="breast-lesion-mask is the part 'mask', a segmentation: no words"):
+        ropeway.as_qa(packed("busi"), "breast-lesion-mask")

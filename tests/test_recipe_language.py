@@ -430,9 +430,11 @@ def test_an_official_split_that_leaks_needs_a_reason(tmp_path: Path) -> None:
     assert not verify(store, manifest).problems
 
 
-def shared(name: str, split: str, secret: bytes, tmp_path: Path, more: str = "") -> Manifest:
+def shared(
+    name: str, split: str, secret: bytes, tmp_path: Path, more: str = "", namespace: str = 'namespace = "hospital"'
+) -> Manifest:
     table(tmp_path / name / "rows.csv", "id,set", f"a,{split}", "b,train")
-    head = HEAD.replace('"made"', f'"{name}"').replace('id = "{id}"', 'id = "{id}"\nnamespace = "hospital"')
+    head = HEAD.replace('"made"', f'"{name}"').replace('id = "{id}"', f'id = "{{id}}"\n{namespace}')
     one = recipe(split=LEAKY + more, head=head)
     return pack(one, tmp_path / name, LocalStore(tmp_path / "store"), Settings(secret=secret)).manifest
 
@@ -446,6 +448,8 @@ def test_patients_that_datasets_share_are_in_one_split(tmp_path: Path) -> None:
     assert [one.id for one in StoreCatalog(LocalStore(tmp_path / "store")).datasets()] == ["agrees", "images"]
     shared("records", "test", key, tmp_path, 'leaks = "official"\n')
     shared("other-key", "test", b"another key, of a site", tmp_path)
+    with pytest.raises(SourceError, match="1 subjects are in another split of agrees@"):
+        shared("hospital", "test", key, tmp_path, namespace="")  # its own name is the others' namespace
 
 
 # Folders, companions, studies, what is told of parts

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 import ropeway
-from raw_trees import Content, Expected, Tree, raw_trees
+from raw_trees import Content, Expected, Frames, Tree, raw_trees
+from raw_videos import decoded
 from ropeway import index
 from ropeway.catalog import StoreCatalog
 from ropeway.errors import SourceError
 from ropeway.manifest import Manifest, Task, object_path
 from ropeway.privacy import lint
 from ropeway.privacy_rules import Identifiers
+from ropeway.questions import NONE
 from ropeway.stores.local import LocalStore
 from ropeway.verify import verify
 from ropeway_shardgen.pack import pack
@@ -45,9 +47,16 @@ def test_raw_to_stream(name: str, tmp_path: Path) -> None:
     for key, parts in expected.parts.items():
         for part, content in parts.items():
             compare(store, manifest, rows[key], part, content)
-    keys = [key for batch in ropeway.StreamingLoader(catalog.query(datasets=[name]), 3, tail="pad")
-            for key, real in zip(batch["__key__"], batch["__mask__"], strict=True) if real]  # fmt: skip
+    view = catalog.query(datasets=[name])
+    batches = list(ropeway.StreamingLoader(view, 3, tail="pad"))
+    keys = [key for batch in batches for key, real in zip(batch["__key__"], batch["__mask__"], strict=True) if real]
     assert sorted(keys) == sorted(rows)
+    for asked in view.info.tasks:
+        ask = ropeway.as_qa(view, asked.id)
+        answers = {one.key: one.answer for batch in batches for one in ask(batch) if one}
+        for key, labels in expected.labels.items():
+            if asked.id in labels:
+                assert (asked.id, answers.get(key)) == (asked.id, answer(labels[asked.id], asked)), key
 
 
 @pytest.mark.parametrize("name", TREES)
@@ -88,6 +97,15 @@ def named(task: Task | None, label: Any) -> Any:
     return task.named(label)
 
 
+def answer(label: Any, task: Task) -> str | None:
+    """What a question about a label is answered."""
+    if isinstance(label, dict):
+        return None if len(label["unknown"]) == len(task.classes) else answer(label["positive"], task)
+    if isinstance(label, list):
+        return ", ".join(label) or NONE
+    return label if label is None or isinstance(label, str) else f"{label:g}"
+
+
 def compare(store: LocalStore, manifest: Manifest, row: dict[str, Any], part: str, content: Content | None) -> None:
     start, length = row[f"{part}.offset"], row[f"{part}.length"]
     if content is None:
@@ -98,6 +116,8 @@ def compare(store: LocalStore, manifest: Manifest, row: dict[str, Any], part: st
         assert stored.decode() == content
     elif isinstance(content, bytes):
         assert stored == content
+    elif isinstance(content, Frames):
+        np.testing.assert_array_equal(decoded(stored), content.grey, strict=True)
     elif isinstance(content, Mapping):
         with np.load(io.BytesIO(stored), allow_pickle=False) as arrays:
             assert set(arrays.files) == set(content), (row["key"], part)

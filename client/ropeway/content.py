@@ -7,6 +7,7 @@ only: one picture in two encodings is two contents.
 
 import struct
 from collections.abc import Callable, Iterable, Mapping
+from itertools import starmap
 from typing import Any
 
 from awscrt import checksums
@@ -40,10 +41,10 @@ def content_number(contents: Mapping[str, bytes | memoryview], kinds: Mapping[st
         contents: part → its bytes.
         kinds: the parts to compare, with their kinds, as from `compared`.
     """
-    here = [(kinds[part], content) for part, content in contents.items() if part in kinds]
-    chosen = [content for kind, content in here if kind != "text"] or [content for _, content in here]
+    chosen = [content for part, content in contents.items() if kinds.get(part, "text") != "text"]
+    chosen = chosen or [content for part, content in contents.items() if part in kinds]
     if not chosen:
         return None
     numbers = [(_crc64(content), memoryview(content).nbytes) for content in chosen]
-    number = _crc64(b"".join([_PACKED.pack(*one) for one in sorted(numbers)]))
+    number = _crc64(b"".join(starmap(_PACKED.pack, sorted(numbers))))
     return number - (number >> 63 << 64)

@@ -33,16 +33,17 @@ def limit(table: Samples, count: int, seed: int) -> Ints:
 def few_shot(table: Samples, task: Task, per_class: int, seed: int) -> Ints:
     """`per_class` rows of each class, drawn without replacement; all of a class that has fewer.
 
-    With several labels per sample, samples are drawn one by one and taken while one of their classes still wants some:
-    a frequent class may get more.
+    Numbers are drawn by what they are rounded to, as CLIMB draws lengths of stay by the day. With several labels per
+    sample, samples are drawn one by one and taken while one of their classes still wants some: a frequent class may get
+    more.
     """
     if per_class < 1:
         raise UsageError(f"per_class is at least 1, not {per_class}")
-    labels = _classes(table, task)
+    labels = _rounded(table.labels[task.id]) if task.type == "regression" else _classes(table, task)
     drawn = _drawn(len(table), seed)
     if labels.ndim == 1:
-        rows = [drawn[labels[drawn] == number][:per_class] for number in range(len(task.classes))]
-        return np.sort(np.concatenate(rows))
+        rows = [drawn[labels[drawn] == number][:per_class] for number in range(labels.max(initial=-1) + 1)]
+        return np.sort(np.concatenate([np.empty(0, np.int64), *rows]))
     wanted = np.full(len(task.classes), per_class)
     taken = []
     for row in drawn[(labels[drawn] == 1).any(axis=1)]:
@@ -114,6 +115,14 @@ class RowsSource:
 def _drawn(count: int, seed: int) -> Ints:
     """All rows in a keyed order."""
     return np.argsort(keyed(np.arange(count), fold(seed, _DRAW)))
+
+
+def _rounded(numbers: Array) -> Array:
+    """Numbers rounded to whole ones, and those counted from 0: int64 (n,); −1 where there is none."""
+    known = np.isfinite(numbers)
+    found = np.full(len(numbers), -1)
+    found[known] = np.unique(np.rint(numbers[known]), return_inverse=True)[1]
+    return found
 
 
 def _classes(table: Samples, task: Task) -> Array:

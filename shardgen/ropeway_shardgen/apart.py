@@ -6,7 +6,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, Self, TypeVar
 
@@ -15,7 +16,7 @@ from ropeway_shardgen.reading import NOTE, Limit, Note, Place, watched
 
 T = TypeVar("T")
 
-_PROGRAM = "import sys; from ropeway_shardgen import apart; apart.serve(*map(int, sys.argv[1:]))"
+_PROGRAM = "import sys; from ropeway_shardgen import apart; apart.serve(*map(int, sys.argv[1:3]), sys.argv[3:])"
 _CLOSED = "a packing process is not needed any more"
 _GRACE = 20
 """Seconds in which a process that is to end must have cleared up."""
@@ -42,10 +43,11 @@ class Apart:
     Args:
         given: what its functions have in common. It, and all that they take and give, goes there and back as pickles,
             by a pair of sockets that only the two have.
+        modules: that it imports as soon as it runs, while whoever started it gets ready.
     """
 
-    def __init__(self, given: Any) -> None:
-        self._given = given
+    def __init__(self, given: Any, modules: Sequence[str] = ()) -> None:
+        self._given, self._modules = given, modules
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
         self._changing = threading.Lock()  # who closes may be another thread
@@ -55,6 +57,11 @@ class Apart:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def start(self) -> None:
+        """Start the process, before there is anything to call."""
+        if self._process is None:
+            self._start()
 
     def call(self, limit: Limit, function: Callable[..., T], *arguments: Any, told: Callable[..., None]) -> T:
         """What `function(tell, given, *arguments)` returns there, where raw files are read within a limit.
@@ -68,8 +75,7 @@ class Apart:
             Ended: the process has ended.
             RopewayError: the function raised it.
         """
-        if self._process is None:
-            self._start()
+        self.start()
         try:
             self._pipe.send((limit, function, arguments))
             done, answer = self._answer(told)
@@ -115,6 +121,7 @@ class Apart:
             self._pipe, other = Pipe()
             files = (other.fileno(), file.fileno())
             command = [sys.executable, "-P", "-c", _PROGRAM, *map(str, files)]  # no module of the folder it is in
+            command += self._modules
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=files)
         other.close()
         self._pipe.send(sys.path)
@@ -136,14 +143,16 @@ class Apart:
         self._process = None
 
 
-def serve(descriptor: int, note: int) -> None:
+def serve(descriptor: int, note: int, modules: Sequence[str]) -> None:
     """Run in the process apart: answer calls until nobody makes any."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: who started this one ends it in order
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     pipe, shared = Connection(descriptor), Note(note)
     try:
         sys.path[:] = pipe.recv()
+        for module in modules:
+            import_module(module)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so far there is nothing to clear up
         given = pipe.recv()
         while True:
             limit, function, arguments = pipe.recv()

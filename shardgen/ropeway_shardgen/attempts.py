@@ -9,7 +9,7 @@ from ropeway.errors import RopewayError
 from ropeway_shardgen.apart import Apart, Ended
 from ropeway_shardgen.planned import PlannedShard
 from ropeway_shardgen.problems import OnError, SampleError
-from ropeway_shardgen.reading import Limit, Place
+from ropeway_shardgen.reading import Limit, Place, rest
 from ropeway_shardgen.shard import Advance, Job, pack_shard
 from ropeway_shardgen.sidecar import ShardSummary
 
@@ -63,8 +63,10 @@ def _blamed(error: Ended, dataset: str) -> tuple[Place, str]:
     if error.place is not None and error.signal in _CRASHES:
         return error.place, _CRASH
     told = f" while it read {error.place.path}" if error.place else ""
-    why = "was the machine out of memory?" if error.signal else "its last words are above."
-    raise RopewayError(f"a packing process died{told}; {why} Run the same command to go on", dataset=dataset) from error
+    why = "was the machine out of memory?" if error.signal else "its last words are above"
+    raise RopewayError(
+        f"a packing process died{told} ({why}): run the same command to go on", dataset=dataset
+    ) from error
 
 
 def _problem(place: Place, reason: str, seconds: float, dataset: str) -> SampleError:
@@ -143,6 +145,7 @@ class _Seldom:
 
     def tell(self) -> None:
         """Tell what has not been told."""
+        rest()  # whoever is told may be slow to listen
         self._tell(self._samples, self._size)
         self._samples, self._size, self._next = 0, 0, time.monotonic() + _OFTEN
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ropeway.cli.options import STEWARD
 from ropeway_shardgen.reading import SECONDS
 from ropeway_shardgen.recipes_cli import recipes_command
 
 if TYPE_CHECKING:
+    from ropeway_shardgen.apart import Apart
     from ropeway_shardgen.request import PackRequest, Request
-
-PANEL = "Stewards: pack and check"
 
 
 class EngineChoice(StrEnum):
@@ -32,12 +32,15 @@ class OnErrorChoice(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the packing commands to the `ropeway` program."""
-    app.command("pack", rich_help_panel=PANEL)(pack_command)
-    app.command("recipes", rich_help_panel=PANEL)(recipes_command)
+    app.command("pack", rich_help_panel=STEWARD)(pack_command)
+    app.command("recipes", rich_help_panel=STEWARD)(recipes_command)
 
 
 def pack_command(  # noqa: PLR0913, PLR0917  one parameter per option
-    recipe: Annotated[str, typer.Argument(help="A recipe's id (see `ropeway recipes`), or your own .toml file.")],
+    context: typer.Context,
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A recipe's id (see `ropeway recipes`), or your own .toml file.")
+    ],
     root: Annotated[Path, typer.Option(metavar="DIR", help="The folder of raw data, as the recipe describes it.")],
     store: Annotated[
         str,
@@ -47,8 +50,8 @@ def pack_command(  # noqa: PLR0913, PLR0917  one parameter per option
         str,
         typer.Option(metavar="SIZE", help="About how large a shard is, such as 256MiB; as the recipe says by default."),
     ] = "",
-    limit: Annotated[int | None, typer.Option(min=1, help="Pack only the first so many samples.")] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Packing processes; 0: one per core.")] = 0,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Pack only the first so many samples.")] = None,
+    workers: Annotated[int, typer.Option(metavar="N", min=0, help="Packing processes; 0: one per core.")] = 0,
     engine: Annotated[EngineChoice, typer.Option(help="Pack on this machine, or on a Dask cluster.")] = (
         EngineChoice.LOCAL
     ),
@@ -67,13 +70,13 @@ def pack_command(  # noqa: PLR0913, PLR0917  one parameter per option
     ),
     file_seconds: Annotated[
         float,
-        typer.Option(metavar="SECONDS", min=0.1, help="In which a raw file must have been read; else it is a bad one."),
+        typer.Option(metavar="SECONDS", min=0.1, help="Time in which a raw file must be read; else it is a bad one."),
     ] = SECONDS,
     pseudonym_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="With a secret that keys the pseudonyms of subjects.")
+        Path | None, typer.Option(metavar="FILE", help="Holds the secret that keys the pseudonyms of subjects.")
     ] = None,
     keep_raw: Annotated[
-        bool, typer.Option("--keep-raw", help="Also keep original files, without identity, as parts named <part>_raw.")
+        bool, typer.Option("--keep-raw", help="Also keep original files, without identity, as parts named PART_raw.")
     ] = False,
     check: Annotated[
         bool,
@@ -88,6 +91,11 @@ def pack_command(  # noqa: PLR0913, PLR0917  one parameter per option
     A pack that was interrupted goes on where it stopped when the same command is run again. Nothing can be seen in the
     store before everything is packed.
     """
+    from ropeway_shardgen.apart import Apart
+
+    apart = context.with_resource(Apart(None, ["ropeway_shardgen.request"]))
+    apart.start()  # it imports meanwhile what this process does
+
     from ropeway.errors import UsageError
     from ropeway_shardgen import recipe as recipes
     from ropeway_shardgen.keep_raw import with_originals
@@ -106,7 +114,7 @@ def pack_command(  # noqa: PLR0913, PLR0917  one parameter per option
     if keep_raw:
         found = with_originals(found, settings.secret)
     if check:
-        _check(Request(recipe=found, root=root, settings=settings, seconds=file_seconds), as_json)
+        _check(Request(recipe=found, root=root, settings=settings, seconds=file_seconds), apart, as_json)
         return
     if publish and slice_:
         raise UsageError("--publish packs nothing: leave --slice out")
@@ -123,10 +131,10 @@ def pack_command(  # noqa: PLR0913, PLR0917  one parameter per option
         publish=publish,
         silent=as_json,
     )
-    _pack(request, as_json)
+    _pack(request, apart, as_json)
 
 
-def _pack(request: "PackRequest", as_json: bool) -> None:
+def _pack(request: "PackRequest", apart: "Apart", as_json: bool) -> None:
     import time
 
     import msgspec
@@ -141,7 +149,7 @@ def _pack(request: "PackRequest", as_json: bool) -> None:
         raise UsageError("where to? give --store (a path or a URL), or --check to only inspect the folder")
     url = open_store(request.store).url
     began = time.monotonic()
-    done = pack(request)
+    done = pack(request, apart)
     seconds = time.monotonic() - began
     if as_json:
         typer.echo(msgspec.json.encode(report.as_json(done, url, seconds)))
@@ -149,7 +157,7 @@ def _pack(request: "PackRequest", as_json: bool) -> None:
         report.show(Console(), done, url, seconds)
 
 
-def _check(request: "Request", as_json: bool) -> None:
+def _check(request: "Request", apart: "Apart", as_json: bool) -> None:
     import msgspec
     from rich.console import Console
 
@@ -157,7 +165,7 @@ def _check(request: "Request", as_json: bool) -> None:
     from ropeway_shardgen.problems import summary
     from ropeway_shardgen.request import look
 
-    dataset, found = request.recipe.id, look(request)
+    dataset, found = request.recipe.id, look(request, apart)
     if as_json:
         typer.echo(msgspec.json.encode({"dataset": dataset, "problems": found.problems}))
     if found.problems:

@@ -40,7 +40,11 @@ def local_engine(workers: int, seconds: float = SECONDS) -> Engine:
 
 
 def in_process(job: Job, shards: Sequence[PlannedShard], advance: Advance) -> Iterator[ShardSummary]:
-    """Pack one shard after the other in this process."""
+    """Pack one shard after the other in this process.
+
+    Nobody watches it: a raw file in which a library loops for ever holds it up, and one that crashes a library ends it.
+    `in_processes(1)` names such a file, or leaves it out.
+    """
     for shard in shards:
         yield pack_shard(job, shard, advance)
 

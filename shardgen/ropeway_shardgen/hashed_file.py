@@ -7,6 +7,8 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import BinaryIO, Self
 
+from ropeway_shardgen.reading import rest
+
 BLOCK = 512 << 10
 """Bytes that smaller pieces are put together to: small samples cost no call each, and what is written is still in the
 processor's cache."""
@@ -61,6 +63,7 @@ class HashedFile:
     def _put(self, *large: bytes) -> None:
         """Hash and write what the block holds, and then a large piece."""
         blocks: tuple[bytes | memoryview, ...] = (self._filled[: self._size], *large)
+        rest()  # no raw file is slow where the store is
         self._wait()
         self._given.put(blocks)
         self._hashing = True

@@ -64,6 +64,9 @@ def pack(
     A pack that was ended before, by an error or a kill, goes on where it stopped; one of the same input that runs
     elsewhere at the same time does no harm.
 
+    The plan is made in this process, where nothing ends a library that loops in a damaged file; so are the shards by
+    `in_process`, but not by the other engines. `ropeway pack` does all of it in a process that is watched.
+
     Raises:
         SourceError: the raw data does not fit the recipe. Nothing is published.
         StoreError: the store does not take it. Nothing is published.

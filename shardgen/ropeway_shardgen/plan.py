@@ -7,7 +7,7 @@ folder, recipe and settings give the same plan, on any machine. What is left is 
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import msgspec
@@ -15,17 +15,18 @@ import msgspec
 from ropeway.errors import FormatError, SourceError
 from ropeway.index import Value
 from ropeway.keys import escape_key
-from ropeway.manifest import FORMAT, SPLITS, Card, SplitName
+from ropeway.manifest import FORMAT, Card
 from ropeway_shardgen.adapters.opened import close_all
 from ropeway_shardgen.fields import Fields, fill, lookup, matches
-from ropeway_shardgen.joins import read_joins
+from ropeway_shardgen.filling import shards_of
+from ropeway_shardgen.joins import Join, read_joins
 from ropeway_shardgen.keep_raw import Once
 from ropeway_shardgen.listing import Listing
 from ropeway_shardgen.planned import PlannedSample, PlannedShard, outline, stow
 from ropeway_shardgen.problems import OnError, Problems, SampleError
 from ropeway_shardgen.recipe import Recipe
 from ropeway_shardgen.references import used_columns
-from ropeway_shardgen.resolved import Resolved, Rules
+from ropeway_shardgen.resolved import Rules, resolved
 from ropeway_shardgen.rules import PartRule
 from ropeway_shardgen.sizes import parse_size
 from ropeway_shardgen.source import RawSample, raw_samples
@@ -105,7 +106,7 @@ def make_plan(recipe: Recipe, root: str | Path, settings: Settings = DEFAULTS) -
         version=_version(recipe, parameters, digest),
         root=listing.root,
         parameters=parameters,
-        shards=tuple(_shards(samples, int(parameters["shard_size"] or 0))),
+        shards=tuple(shards_of(samples, int(parameters["shard_size"] or 0))),
         source=digest,
         source_files=len(listing.sizes),
         source_bytes=sum(listing.sizes.values()),
@@ -135,33 +136,40 @@ def _leaks(recipe: Recipe, samples: list[bytes]) -> list[str]:
 
 
 def _samples(recipe: Recipe, listing: Listing, settings: Settings, problems: Problems) -> Iterator[bytes]:
-    """The samples, stowed."""
-    places: dict[str, tuple[str, int | None]] = {}
-    try:
-        joins = read_joins(recipe.joins, lambda join: used_columns(recipe, join), listing, problems)
-    except SampleError as error:
-        raise SourceError(str(error), dataset=recipe.id) from error
-    rules, once = Rules(recipe, joins, settings.secret), Once(recipe, listing)
+    """The samples, stowed; what is wrong with others is told to `problems`."""
+    rules = Rules(recipe, _joins(recipe, listing, problems), settings.secret)
+    once, places = Once(recipe, listing), dict[str, tuple[str, int | None]]()
     for raw in raw_samples(recipe, listing, problems, settings.secret):
         if settings.limit is not None and len(places) >= settings.limit:
             return
         try:
-            sample = _sample(rules, listing, raw)
-            sample = sample and once(sample)
-            stowed = stow(sample) if sample else b""
+            found = _stowed(rules, listing, once, raw)
         except SampleError as error:
-            problems.add(_placed(error, raw))
+            problems.add(error)
             continue
-        if sample is None:
+        if found is None:
             continue
+        sample, stowed = found
         if sample.key in places:
-            first = RawSample(*places[sample.key], {}).place
-            problems.add_fatal(f"key {sample.key} is there twice: {first} and {raw.place}")
+            first = RawSample(*places[sample.key], {})
+            problems.add_fatal(f"key {sample.key} is there twice: {first.place} and {raw.place}")
             continue
         places[sample.key] = (raw.path, raw.number)
         once.keep(sample)
         yield stowed
-    for join in joins.values():
+    _check_joins(rules.joins.values(), problems)
+
+
+def _joins(recipe: Recipe, listing: Listing, problems: Problems) -> dict[str, Join]:
+    try:
+        return read_joins(recipe.joins, lambda join: used_columns(recipe, join), listing, problems)
+    except SampleError as error:
+        raise SourceError(str(error), dataset=recipe.id) from error
+
+
+def _check_joins(joins: Iterable[Join], problems: Problems) -> None:
+    """After all samples have asked them."""
+    for join in joins:
         if join.beside:
             problems.add_fatal(
                 f"joins.{join.name}: not one sample has a row in {' or '.join(join.rule.tables)}: are its keys written "
@@ -169,9 +177,25 @@ def _samples(recipe: Recipe, listing: Listing, settings: Settings, problems: Pro
             )
 
 
+def _stowed(rules: Rules, listing: Listing, once: Once, raw: RawSample) -> tuple[PlannedSample, bytes] | None:
+    """A sample, and what is stowed of it; None where the recipe does not want it.
+
+    Raises:
+        SampleError: it cannot be packed; the message says where it is.
+    """
+    try:
+        sample = _sample(rules, listing, raw)
+        if sample is None:
+            return None
+        sample = once(sample)
+        return sample, stow(sample)
+    except SampleError as error:
+        raise SampleError(f"{error.args[0]} ({raw.place})", reason=error.reason, key=error.key) from error
+
+
 def _sample(rules: Rules, listing: Listing, raw: RawSample) -> PlannedSample | None:
     recipe = rules.recipe
-    fields = Resolved(raw.fields, rules)
+    fields = resolved(raw.fields, rules)
     if not matches(fields, recipe.source.where):
         return None
     try:
@@ -248,45 +272,6 @@ def _file_of(listing: Listing, part: PartRule, fields: Fields) -> str | None:
     if part.optional:
         return None
     raise SampleError(f"raw file missing: {' or '.join(paths) or 'its path has an empty field'}", reason="missing file")
-
-
-def _placed(error: SampleError, raw: RawSample) -> SampleError:
-    return SampleError(f"{error.args[0]} ({raw.place})", reason=error.reason, key=error.key)
-
-
-@dataclass(slots=True)
-class _Growing:
-    """The shards of one split while samples are added."""
-
-    split: SplitName
-    shard_size: int
-    size: int = 0
-    run: list[bytes] = field(default_factory=list)
-    done: list[PlannedShard] = field(default_factory=list)
-
-    def add(self, stowed: bytes, size: int) -> None:
-        """Begin a new shard where this one would grow past its size. A larger sample has its own."""
-        if self.run and self.size + size > self.shard_size:
-            self.end()
-        self.run.append(stowed)
-        self.size += size
-
-    def end(self) -> None:
-        if self.run:
-            name = f"{self.split}-{len(self.done):06d}.tar"
-            self.done.append(PlannedShard(name, self.split, self.size, tuple(self.run)))
-        self.size, self.run = 0, []
-
-
-def _shards(samples: Iterable[bytes], shard_size: int) -> Iterator[PlannedShard]:
-    """Samples in order, each split for itself."""
-    growing = {split: _Growing(split, shard_size) for split in SPLITS}
-    for stowed in samples:
-        sample = outline(stowed)
-        growing[sample.split].add(stowed, sample.size)
-    for one in growing.values():
-        one.end()
-        yield from one.done
 
 
 def _parameters(recipe: Recipe, settings: Settings) -> dict[str, str | int | float | bool | None]:

@@ -12,11 +12,15 @@ from functools import lru_cache
 DIGITS = 16
 """Hex digits of a pseudonym (64 bits): two of a million subjects collide with a chance of 3 in 10⁸."""
 
+_REMEMBERED = 256
+"""The samples of a subject often follow each other."""
+
 _BLOCK = 64
 """Bytes that SHA-256 takes in at once."""
 _INNER, _OUTER = (bytes(byte ^ mask for byte in range(256)) for mask in (0x36, 0x5C))
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def pseudonym(raw: str, *, namespace: str, kind: str, secret: bytes) -> str:
     """The pseudonym of a raw identifier of that kind (`subject`, `study`, …)."""
     return keyed("\0".join((namespace, kind, raw)).encode(), secret).hex()[:DIGITS]
@@ -32,6 +36,7 @@ def uid_key(secret: bytes) -> bytes:
     return hmac.new(secret, b"uid", hashlib.sha256).digest()
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def fraction(group: str, *, seed: str) -> float:
     """A number in [0, 1) that depends on nothing but the group's name and the seed."""
     return int.from_bytes(keyed(group.encode(), seed.encode())[:6], "big") / 2**48

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from ropeway import index, manifest
+from ropeway import index, manifest, manifest_reading
 from ropeway.errors import AlreadyExists, NotFound, SourceError
 from ropeway.manifest import SPLITS, IndexFile, Manifest, Part, Provenance, Split, SplitName
 from ropeway.publishing import ROWS_PER_FILE, point_latest, published, software
@@ -83,7 +83,7 @@ def _build(plan: Plan, store: Store) -> Manifest:
             skipped=dict(sorted(skipped.items())),
         ),
     )
-    manifest.check(found)
+    manifest_reading.check(found)
     return found
 
 

@@ -11,9 +11,14 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from itertools import islice
+from math import inf
+from time import monotonic
+from typing import NamedTuple, TypeVar
 
 from ropeway_shardgen.problems import SampleError
+
+T = TypeVar("T")
 
 SECONDS = 600.0
 """In which a file must have been read: the largest sample that there may be, from a slow disk."""
@@ -22,6 +27,13 @@ NOTE = 1 << 14
 """Bytes of a note: more than a path of the system's and a key."""
 
 _END = b"\0\0"
+
+_ROWS = 16
+"""Rows that have the time of a file together: a timer takes longer than a row does, and a row may be large."""
+
+_SLACK = 1 / 16
+"""Part of its time that a file may have on top: for so long the timer of an earlier one is left as it was set, which
+takes as long as a small file."""
 
 
 class Place(NamedTuple):
@@ -36,6 +48,7 @@ class Limit:
     """How files are read: in so many seconds each, and those not at all that have held up a process or ended it.
 
     Attributes:
+        seconds: and up to a sixteenth more.
         left_out: file → why, a reason as `SampleError` has it.
     """
 
@@ -64,14 +77,38 @@ class Note:
         return Place(*content.split("\0")) if content else None
 
 
-class _Watched(NamedTuple):
-    """Who watches this process."""
+class _Watch:
+    """Who watches this process, and since when the timer runs."""
 
-    note: Note
-    limit: Limit
+    def __init__(self, note: Note, limit: Limit) -> None:
+        self._note, self._limit = note, limit
+        self._since = -inf
+
+    def begin(self, path: str, key: str) -> None:
+        """A file is read, with its time before it."""
+        if self._limit.left_out and (reason := self._limit.left_out.get(Place(path, key))):
+            raise SampleError(f"left out: {reason}", reason=reason)
+        self._note.write(path, key)
+        self.run()
+
+    def end(self) -> None:
+        """It has been read; the timer runs on."""
+        self._note.clear()
+
+    def run(self) -> None:
+        """Let the timer run, for as long as a file may take at least."""
+        now, seconds = monotonic(), self._limit.seconds
+        if now - self._since > seconds * _SLACK:
+            signal.setitimer(signal.ITIMER_REAL, seconds * (1 + _SLACK))
+            self._since = now
+
+    def stop(self) -> None:
+        """Stop the timer."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        self._since = -inf
 
 
-_watched: _Watched | None = None
+_watched: _Watch | None = None
 
 
 @contextmanager
@@ -79,15 +116,16 @@ def watched(note: Note, limit: Limit) -> Iterator[None]:
     """Within, this process keeps to a limit, and ends where it cannot. Only for the main thread of a process apart."""
     global _watched  # noqa: PLW0603  the timer is the process's own too
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # which ends the process
-    _watched = _Watched(note, limit)
+    _watched = _Watch(note, limit)
     try:
         yield
     finally:
+        rest()
         _watched = None
 
 
-class Reading:
-    """The time in which a file is read.
+class OneOfMany:
+    """The time in which a file is read, of many that follow each other: the timer runs on until `rest`.
 
     Raises:
         SampleError: it is one of those that are left out.
@@ -99,31 +137,55 @@ class Reading:
         self._path, self._key = path, key
 
     def __enter__(self) -> None:
-        if _watched is None:
-            return
-        note, limit = _watched
-        if limit.left_out and (reason := limit.left_out.get(Place(self._path, self._key))):
-            raise SampleError(f"left out: {reason}", reason=reason)
-        note.write(self._path, self._key)
-        signal.setitimer(signal.ITIMER_REAL, limit.seconds)
+        if _watched is not None:
+            _watched.begin(self._path, self._key)
 
     def __exit__(self, *_: object) -> None:
         if _watched is not None:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            _watched.note.clear()
+            _watched.end()
+
+
+class Reading(OneOfMany):
+    """The time in which a file is read.
+
+    Raises:
+        SampleError: it is one of those that are left out.
+    """
+
+    __slots__ = ()
+
+    def __exit__(self, *_: object) -> None:
+        if _watched is not None:
+            _watched.end()
+            _watched.stop()
+
+
+def timed(rows: Iterator[T], path: str) -> Iterator[T]:
+    """The rows of a file, a few of them read in the time of one.
+
+    Raises:
+        SampleError: the file is one of those that are left out.
+    """
+    while True:
+        with Reading(path):
+            some = list(islice(rows, _ROWS))
+        yield from some
+        if len(some) < _ROWS:
+            return
+
+
+def rest() -> None:
+    """Before whatever may take its time between the files of `OneOfMany`, such as a slow store."""
+    if _watched is not None:
+        _watched.stop()
 
 
 @contextmanager
 def unhurried() -> Iterator[None]:
     """Within a reading, what may take its time: something that is made once, from whole tables."""
-    _set_timer(on=False)
+    rest()
     try:
         yield
     finally:
-        _set_timer(on=True)
-
-
-def _set_timer(*, on: bool) -> None:
-    """Where nobody watches, the timer is not ours to set."""
-    if _watched is not None:
-        signal.setitimer(signal.ITIMER_REAL, _watched.limit.seconds if on else 0)
+        if _watched is not None:
+            _watched.run()

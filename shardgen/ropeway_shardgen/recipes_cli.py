@@ -77,13 +77,14 @@ def _show_all(console: Any, recipes: "Sequence[Recipe]") -> None:
 
     name = Column("recipe", no_wrap=True, style="bold")
     samples = Column("samples", justify="right", no_wrap=True)
-    table = Table(name, "domain", "parts", samples, "one is", "tasks", "licence", "access", box=None, pad_edge=False)
+    columns = (name, "domain", "modality", "parts", samples, "one is", "tasks", "licence", "access")
+    table = Table(*columns, box=None, pad_edge=False)
     for recipe in sorted(recipes, key=lambda one: (one.climb is None, one.card.domain.lower(), one.id)):
         card = recipe.card
         count = recipe.climb.samples if recipe.climb else None
         table.add_row(
-            recipe.id, card.domain, ", ".join(recipe.parts), f"{count:,}" if count else "-", card.unit,
-            ", ".join(recipe.tasks) or "-", card.licence, card.access,
+            recipe.id, card.domain, ", ".join(card.modalities), ", ".join(recipe.parts),
+            f"{count:,}" if count else "-", card.unit, ", ".join(recipe.tasks) or "-", card.licence, card.access,
         )  # fmt: skip
     console.print(table)
     console.print(

@@ -74,36 +74,35 @@ class Looked:
     version: str = ""
 
 
-def pack(request: PackRequest) -> Packed | Unfinished:
-    """Plan, pack and publish.
+def pack(request: PackRequest, apart: Apart) -> Packed | Unfinished:
+    """Plan, pack and publish, in a process apart.
 
     Raises:
         SourceError: the raw data does not fit the recipe, or a file takes too long.
         StoreError: the store does not take it.
     """
-    return _apart(_pack, request)
+    return _apart(_pack, request, apart)
 
 
-def look(request: Request) -> Looked:
-    """Plan, and read a file of each part.
+def look(request: Request, apart: Apart) -> Looked:
+    """Plan, and read a file of each part, in a process apart.
 
     Raises:
         SourceError: a file takes too long.
     """
-    return _apart(_look, request)
+    return _apart(_look, request, apart)
 
 
-def _apart(function: Callable[..., T], request: Request) -> T:
-    with Apart(request) as apart:
-        return attempts(
-            lambda limit: apart.call(limit, function, told=lambda: None),
-            request.seconds,
-            request.settings.on_error,
-            request.recipe.id,
-        )
+def _apart(function: Callable[..., T], request: Request, apart: Apart) -> T:
+    return attempts(
+        lambda limit: apart.call(limit, function, request, told=lambda: None),
+        request.seconds,
+        request.settings.on_error,
+        request.recipe.id,
+    )
 
 
-def _pack(_tell: object, request: PackRequest) -> Packed | Unfinished:
+def _pack(_tell: object, _given: None, request: PackRequest) -> Packed | Unfinished:
     store, settings = open_store(request.store), request.settings
     with Bar(Console(stderr=True, quiet=request.silent)) as bar:
         plan = make_plan(request.recipe, request.root, settings)
@@ -120,7 +119,7 @@ def _engine(request: PackRequest) -> Engine:
     return chosen(own.engine, own.workers, own.scheduler, own.cluster, request.seconds)
 
 
-def _look(_tell: object, request: Request) -> Looked:
+def _look(_tell: object, _given: None, request: Request) -> Looked:
     problems = inspect(request.recipe, request.root, request.settings)
     if problems:
         return Looked(problems)

@@ -25,6 +25,11 @@ class Rules:
         return pseudonym(raw, namespace=self.recipe.namespace, kind=kind, secret=self.secret)
 
 
+def resolved(row: Fields, rules: Rules) -> Fields:
+    """All fields of one sample: its row, where the recipe derives and joins nothing."""
+    return Resolved(row, rules) if rules.recipe.fields or rules.joins else row
+
+
 class Resolved(Mapping[str, Value]):
     """All fields of one sample. A derived field hides a raw one of its name."""
 
@@ -71,20 +76,16 @@ class Resolved(Mapping[str, Value]):
         return self._joined[join]
 
     def _derived(self, name: str, rule: FieldRule) -> Value:
+        """What a rule takes and changes step by step; where nothing is left of it, the default."""
         value = self._taken(name, rule)
-        if rule.lower and value is not None:
-            value = (text(value) or "").strip().lower() or None
-        if text(value) in rule.missing:
-            value = None
-        if rule.pattern and value is not None:
-            value = _cut(rule, text(value) or "", name)
-        if rule.map and value is not None:
-            value = _mapped(rule, text(value) or "", name)
+        for step in (_lowered, _told, _cut, _mapped):
+            if value is not None:
+                value = step(rule, value, name)
         if value is None:
             value = rule.default
-        if rule.pseudonym and value is not None:
-            value = self._rules.pseudonym(text(value) or "", rule.pseudonym)
-        return value
+        if value is None or not rule.pseudonym:
+            return value
+        return self._rules.pseudonym(text(value) or "", rule.pseudonym)
 
     def _taken(self, name: str, rule: FieldRule) -> Value:
         if rule.from_ == name:
@@ -106,16 +107,30 @@ class Resolved(Mapping[str, Value]):
             return None
 
 
-def _cut(rule: FieldRule, value: str, name: str) -> str | None:
-    match = compiled(rule.pattern).search(value)
+def _lowered(rule: FieldRule, value: Value, _name: str) -> Value:
+    return (text(value) or "").strip().lower() or None if rule.lower else value
+
+
+def _told(rule: FieldRule, value: Value, _name: str) -> Value:
+    """The value, unless it is one of the words for none."""
+    return None if text(value) in rule.missing else value
+
+
+def _cut(rule: FieldRule, value: Value, name: str) -> Value:
+    if not rule.pattern:
+        return value
+    match = compiled(rule.pattern).search(text(value) or "")
     if match is None:
         if rule.default is None:
-            raise SampleError(f"field {name!r}: {value!r} does not match {rule.pattern!r}")
+            raise SampleError(f"field {name!r}: {text(value)!r} does not match {rule.pattern!r}")
         return None
     return match[1] if match.re.groups else match[0]
 
 
-def _mapped(rule: FieldRule, value: str, name: str) -> str | None:
-    if value not in rule.map and rule.default is None:
-        raise SampleError(f"field {name!r}: {value!r} is none of: {', '.join(rule.map)}")
-    return rule.map.get(value)
+def _mapped(rule: FieldRule, value: Value, name: str) -> Value:
+    if not rule.map:
+        return value
+    word = text(value) or ""
+    if word not in rule.map and rule.default is None:
+        raise SampleError(f"field {name!r}: {word!r} is none of: {', '.join(rule.map)}")
+    return rule.map.get(word)

@@ -8,6 +8,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
+import pyarrow as pa
+
 from ropeway import index, tar
 from ropeway.checksum import crc32c
 from ropeway.content import compared, content_number
@@ -23,7 +25,7 @@ from ropeway_shardgen.hashed_file import HashedFile
 from ropeway_shardgen.keep_raw import LOST, holds_shared
 from ropeway_shardgen.planned import PlannedSample, PlannedShard
 from ropeway_shardgen.problems import OnError, SampleError, one_line
-from ropeway_shardgen.reading import Reading
+from ropeway_shardgen.reading import OneOfMany, rest
 from ropeway_shardgen.recipe import Recipe
 from ropeway_shardgen.sidecar import Look, ShardSummary
 from ropeway_shardgen.values import late_meta
@@ -33,6 +35,8 @@ Advance: TypeAlias = Callable[[int, int], None]
 
 _SMALL = 64 << 10
 """Bytes of a sample that is put together at once: a few calls for each of its pieces cost more."""
+_ROWS = 1024
+"""Rows of the index that are objects of Python at once: those that are kept make its search for garbage longer."""
 _NOTHING = hashlib.sha256().hexdigest()
 
 
@@ -53,10 +57,25 @@ class _Written:
 
     path: str
     compared: Mapping[str, Kind]
+    schema: pa.Schema
     size: int = 0
-    rows: list[Row] = field(default_factory=list)
+    samples: int = 0
     looks: defaultdict[str, Counter[Look]] = field(default_factory=lambda: defaultdict(Counter))
     skipped: Counter[str] = field(default_factory=Counter)
+    _rows: list[Row] = field(default_factory=list)
+    _tables: list[pa.Table] = field(default_factory=list)
+
+    def add(self, row: Row) -> None:
+        """One more sample of the shard."""
+        self.samples += 1
+        self._rows.append(row)
+        if len(self._rows) == _ROWS:
+            self._tables.append(index.table(self._rows, self.schema))
+            self._rows.clear()
+
+    def table(self) -> pa.Table:
+        """The index's rows of all samples."""
+        return pa.concat_tables([*self._tables, index.table(self._rows, self.schema)])
 
 
 def pack_shard(job: Job, shard: PlannedShard, advance: Advance) -> ShardSummary:
@@ -67,23 +86,27 @@ def pack_shard(job: Job, shard: PlannedShard, advance: Advance) -> ShardSummary:
         StoreError: the store does not take it.
     """
     kinds: dict[str, Kind] = {name: part.kind for name, part in job.recipe.parts.items()}
-    written = _Written(f"{job.version}/{shard.name}", compared(kinds, job.recipe.manifest_tasks))
+    schema = index.schema(job.recipe.parts, job.recipe.manifest_tasks, job.recipe.columns)
+    written = _Written(f"{job.version}/{shard.name}", compared(kinds, job.recipe.manifest_tasks), schema)
     samples = _samples(job, shard, written, advance)
     digest = _NOTHING
     try:
-        if (first := next(samples, None)) is not None:
+        first = next(samples, None)
+        rest()
+        if first is not None:
             place = object_path(job.recipe.id, written.path)
             with job.store.writing(place) as plain, HashedFile(plain) as file:
                 for pieces in chain([first], samples, [[tar.END]]):
                     file.write(pieces)
                 digest = file.hexdigest()
     finally:
+        rest()
         close_all()
     summary = ShardSummary(
         name=shard.name,
         split=shard.split,
         bytes=written.size and written.size + len(tar.END),
-        samples=len(written.rows),
+        samples=written.samples,
         sha256=digest,
         parts=tuple(
             sidecar.part_of(name, rule, written.looks[name])
@@ -92,9 +115,7 @@ def pack_shard(job: Job, shard: PlannedShard, advance: Advance) -> ShardSummary:
         ),
         skipped=dict(sorted(written.skipped.items())),
     )
-    schema = index.schema(job.recipe.parts, job.recipe.manifest_tasks, job.recipe.columns)
-    place = sidecar.path(job.recipe.id, job.version, shard.name)
-    sidecar.write(job.store, place, summary, index.table(written.rows, schema))
+    sidecar.write(job.store, sidecar.path(job.recipe.id, job.version, shard.name), summary, written.table())
     return summary
 
 
@@ -103,8 +124,7 @@ def _samples(job: Job, shard: PlannedShard, written: _Written, advance: Advance)
     for sample in shard.samples:
         try:
             payloads = {part: read_part(job.recipe, job.root, sample, part) for part in sample.files}
-            found = {part: payload.fields for part, payload in payloads.items()}
-            meta = {**sample.meta, **late_meta(job.recipe, found, sample.key)}
+            meta = _meta(job.recipe, sample, payloads)
         except SampleError as error:
             if job.on_error == "raise":
                 raise
@@ -115,16 +135,29 @@ def _samples(job: Job, shard: PlannedShard, written: _Written, advance: Advance)
         advance(1, sample.size)
 
 
+def _meta(recipe: Recipe, sample: PlannedSample, payloads: Mapping[str, Payload]) -> Mapping[str, Value]:
+    """The metadata columns, with those that only the parts' files tell."""
+    if not recipe.late:
+        return sample.meta
+    found = {part: payload.fields for part, payload in payloads.items()}
+    return {**sample.meta, **late_meta(recipe, found, sample.key)}
+
+
 def _add(
     sample: PlannedSample, payloads: Mapping[str, Payload], meta: Mapping[str, Value], written: _Written
 ) -> list[bytes]:
     """The tar blocks of a sample, of which note is taken, in pieces."""
-    contents = [(part, payload.format, payload.content) for part, payload in payloads.items()]
-    pieces, spans = tar.sample_pieces(sample.key, contents, written.size)
+    parts: list[tuple[str, str, bytes]] = []
+    contents: dict[str, bytes] = {}
+    for part, payload in payloads.items():
+        contents[part] = content = payload.content
+        parts.append((part, payload.format, content))
+        written.looks[part][sidecar.look_of(payload)] += 1
+    pieces, spans = tar.sample_pieces(sample.key, parts, written.size)
     if spans.span.length < _SMALL:
         pieces = [b"".join(pieces)]
     written.size += spans.span.length
-    written.rows.append(
+    written.add(
         Row(
             key=sample.key,
             shard=written.path,
@@ -133,13 +166,11 @@ def _add(
             split=sample.split,
             subject=sample.subject,
             parts=spans.parts,
-            content=content_number({part: payload.content for part, payload in payloads.items()}, written.compared),
+            content=content_number(contents, written.compared),
             labels=sample.labels,
             meta=meta,
         )
     )
-    for part, payload in payloads.items():
-        written.looks[part][sidecar.look_of(payload)] += 1
     return pieces
 
 
@@ -160,7 +191,7 @@ def read_part(recipe: Recipe, root: Path, sample: PlannedSample, part: str) -> P
     path = sample.files[part]
     place = path or f"part {part}"
     try:
-        with Reading(place, sample.key):
+        with OneOfMany(place, sample.key):
             payload: Payload = (
                 adapter.read(root / path, sample.fields, options)
                 if adapter.of_bytes is None

@@ -21,6 +21,7 @@ from ropeway_shardgen.fields import Fields, compiled, text
 from ropeway_shardgen.formats import bounded
 from ropeway_shardgen.listing import Listing
 from ropeway_shardgen.problems import Problems, SampleError, one_line
+from ropeway_shardgen.reading import timed
 from ropeway_shardgen.rules import TableRule
 
 _LARGEST = 1 << 29
@@ -42,11 +43,11 @@ def table_rows(rule: TableRule, listing: Listing, problems: Problems) -> Iterato
     for path in paths:
         if _kind(path) in ("json", "jsonl"):
             with _named(path, listing):
-                columns |= dict.fromkeys(_columns(listing.root / path, rule))
+                columns |= dict.fromkeys(_columns(listing, path, rule))
     for path in paths:
         groups = _named_groups(rule, path, listing.dataset)
         with _named(path, listing):
-            for number, cells in enumerate(_rows(listing.root / path, rule), 1):
+            for number, cells in enumerate(timed(_rows(listing.root / path, rule), path), 1):
                 if isinstance(cells, str):
                     problems.add(SampleError(f"row {number} of {path} {cells}"))
                     continue
@@ -58,9 +59,12 @@ def _named(path: str, listing: Listing) -> Iterator[None]:
     """Count a table in as a raw file; whatever is wrong with it becomes a SourceError that names it."""
     try:
         listing.add(path)
-        yield
     except SampleError as error:
         raise SourceError(str(error), dataset=listing.dataset) from error
+    try:
+        yield
+    except SampleError as error:  # samples may be left out for it, but no table
+        raise SourceError(f"table {path} cannot be read: {error.reason}", dataset=listing.dataset) from error
     except RopewayError:
         raise
     except Exception as error:  # of whatever library reads the format
@@ -105,9 +109,9 @@ def _kind(path: str) -> str:
     return path.removesuffix(".gz").rpartition(".")[2].lower()
 
 
-def _columns(path: Path, rule: TableRule) -> Iterator[str]:
+def _columns(listing: Listing, path: str, rule: TableRule) -> Iterator[str]:
     """The columns of any of the objects of a JSON table."""
-    for row in _rows(path, rule):
+    for row in timed(_rows(listing.root / path, rule), path):
         yield from () if isinstance(row, str) else row
 
 

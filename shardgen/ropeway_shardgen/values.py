@@ -157,8 +157,6 @@ def late_meta(recipe: Recipe, found: Mapping[str, Fields], key: str) -> dict[str
         found: part → what its adapter found.
         key: the sample, for errors.
     """
-    if not recipe.late:
-        return {}
     fields: dict[str, Value] = {f"{part}.{name}": value for part, own in found.items() for name, value in own.items()}
     for rule in recipe.late.values():
         if rule.from_.partition(".")[0] not in found:

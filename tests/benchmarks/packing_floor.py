@@ -26,7 +26,7 @@ _REPEATS = 5
 
 
 def told(recipe: Recipe, root: Path, out: Path, packed: float, rival: float) -> Iterator[str]:
-    """Two lines; `packed` and `rival`: processor seconds a sample of Ropeway, plan included, and of the ShardWriter."""
+    """Three lines; `packed`, `rival`: processor seconds a sample of Ropeway, plan included, and of the ShardWriter."""
     steps = {name: seconds * 1e6 for name, seconds in _steps(recipe, root, out).items()}
     steps["the rest"] = packed * 1e6 - sum(steps.values())
     yield f"  µs of a processor each: {', '.join(f'{name} {took:,.1f}' for name, took in steps.items())}"
@@ -35,6 +35,11 @@ def told(recipe: Recipe, root: Path, out: Path, packed: float, rival: float) -> 
     yield (
         f"  reading, hashing and writing alone are {floor:,.0f} µs: ShardWriter's {rival * 1e6:,.0f} ÷ "
         f"{rival * 1e6 / floor:.1f}; {beside:,.0f} µs of the wall, hashing beside the rest"
+    )
+    planned = floor + steps["plan"]
+    yield (
+        f"  Ropeway's {packed * 1e6:,.0f} µs are {floor / (packed * 1e6):.2f} of that floor, "
+        f"{planned / (packed * 1e6):.2f} of it and the plan"
     )
 
 

@@ -15,9 +15,17 @@ import numpy.typing as npt
 
 from ropeway_shardgen import pseudonyms
 
-__all__ = ["Content", "Expected", "Tree", "pseudonym", "raw_tree", "raw_trees"]
+__all__ = ["Content", "Expected", "Frames", "Tree", "pseudonym", "raw_tree", "raw_trees"]
 
-Content: TypeAlias = npt.NDArray[np.generic] | Mapping[str, npt.NDArray[np.generic]] | bytes | str
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """A video that is not byte for byte a raw file: grey levels of the frames that it must show."""
+
+    grey: npt.NDArray[np.generic]
+
+
+Content: TypeAlias = npt.NDArray[np.generic] | Mapping[str, npt.NDArray[np.generic]] | Frames | bytes | str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +37,8 @@ class Expected:
         subjects: how many there are; 0 where the recipe names none.
         labels: key → task → class name, names, number, or None; for a multilabel task with classes nobody judged
             `{"positive": [...], "unknown": [...]}`.
-        parts: key → part → the array exactly as stored, the arrays of an npz by name, the bytes of the file, or text;
-            None: the sample lacks it.
+        parts: key → part → the array exactly as stored, the arrays of an npz by name, the bytes of the file, text, or
+            the frames of a video; None: the sample lacks it.
         meta: key → some of its metadata.
         skipped: samples left out, by reason. If there are any, packing that does not skip must fail.
     """

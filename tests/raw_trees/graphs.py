@@ -45,7 +45,7 @@ def abide(root: Path) -> Expected:
     rows = [columns, "1,50002,PITT,no_filename,1,16.77,1,103,", "99,51606,NYU,NYU_0051606,2,29,2,110,0.07"]
     folder = root / "Outputs" / "cpac" / "filt_noglobal" / "rois_cc200"
     folder.mkdir(parents=True)
-    parts, labels = {}, {}
+    parts, labels, keys = {}, {}, list[str]()
     for number, (site, person) in enumerate(people):
         name = f"{site}_{person:07}"
         group = 1 + number % 2
@@ -55,8 +55,9 @@ def abide(root: Path) -> Expected:
             series[:, 1] = 0
         text = "#1\t#2\t#3\n" + "".join("\t".join(f"{value:.6f}" for value in row) + "\n" for row in series)
         (folder / f"{name}_rois_cc200.1D").write_text(text)
-        parts[name] = {"timeseries": series.T}
-        labels[name] = {"autism": "autism" if group == 1 else "control"}
+        keys.append(pseudonym("abide", "subject", str(person)))
+        parts[keys[-1]] = {"timeseries": series.T}
+        labels[keys[-1]] = {"autism": "autism" if group == 1 else "control"}
     (root / "Phenotypic_V1_0b_preprocessed1.csv").write_text("\n".join(rows) + "\n")
     return Expected(
         splits={"train": 8, "test": 2},
@@ -64,8 +65,8 @@ def abide(root: Path) -> Expected:
         labels=labels,
         parts=parts,
         meta={
-            "Pitt_0050003": {"site": "PITT", "age": 24.45, "sex": "male", "iq": None, "times": 6, "flat": 0},
-            "NYU_0050953": {"flat": 1, "times": 11, "motion": 0.116},
+            keys[0]: {"site": "PITT", "age": 24.45, "sex": "male", "iq": None, "times": 6, "flat": 0},
+            keys[5]: {"flat": 1, "times": 11, "motion": 0.116},
         },
         skipped={"missing file": 1},
     )

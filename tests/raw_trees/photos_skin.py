@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from raw_trees import Expected, raw_tree
+from raw_trees import Expected, pseudonym, raw_tree
 from raw_trees.photos import dealt, noise, picture, table
 
 ONE_HOT = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "UNK")
@@ -138,7 +138,7 @@ def pad_ufes_20(root: Path) -> Expected:
     files = {}
     for number, row in enumerate(PAD_ROWS):
         pixels = noise(9, 12, 3 + number % 2, seed=number)
-        files[row[-2][:-4]] = picture(root / folders[number % 4] / row[-2], pixels)
+        files[_pad(row[-2][:-4])] = picture(root / folders[number % 4] / row[-2], pixels)
     nan = float("nan")
     first = [90, 0, 3, 6, 5, 0, 1, 0, 1, 1, 1, 1, 1, nan, 0, nan, 1, 1]
     blank = [8, *[nan] * 11, 0, 0, 0, 0, 0, 0]
@@ -146,25 +146,31 @@ def pad_ufes_20(root: Path) -> Expected:
         splits=dealt("pad-ufes-20", [row[0] for row in PAD_ROWS], train=0.8, test=0.2),
         subjects=5,
         labels={
-            "PAT_46_881_939": {"skin-lesion": "BCC"},
-            "PAT_46_882_14": {"skin-lesion": "AKIEC"},
-            "PAT_8_15_820": {"skin-lesion": "NV"},
-            "PAT_9_16_1": {"skin-lesion": "AKIEC"},
-            "PAT_10_17_2": {"skin-lesion": "MEL"},
-            "PAT_11_15_3": {"skin-lesion": "OTHER"},
+            _pad("PAT_46_881_939"): {"skin-lesion": "BCC"},
+            _pad("PAT_46_882_14"): {"skin-lesion": "AKIEC"},
+            _pad("PAT_8_15_820"): {"skin-lesion": "NV"},
+            _pad("PAT_9_16_1"): {"skin-lesion": "AKIEC"},
+            _pad("PAT_10_17_2"): {"skin-lesion": "MEL"},
+            _pad("PAT_11_15_3"): {"skin-lesion": "OTHER"},
         },
         parts={key: {"image": content} for key, content in files.items()}
         | {
-            "PAT_46_881_939": {"image": files["PAT_46_881_939"], "clinical": np.array(first, "<f4")},
-            "PAT_8_15_820": {"image": files["PAT_8_15_820"], "clinical": np.array(blank, "<f4")},
+            _pad("PAT_46_881_939"): {"image": files[_pad("PAT_46_881_939")], "clinical": np.array(first, "<f4")},
+            _pad("PAT_8_15_820"): {"image": files[_pad("PAT_8_15_820")], "clinical": np.array(blank, "<f4")},
         },
         meta={
-            "PAT_46_881_939": {"age": 90, "sex": "FEMALE", "site": "NECK", "skin_type": 3, "codes": "BCC",
+            _pad("PAT_46_881_939"): {"age": 90, "sex": "FEMALE", "site": "NECK", "skin_type": 3, "codes": "BCC",
                                "biopsied": True, "mode": "RGB", "father_from": "POMERANIA", "mother_from": None},
-            "PAT_46_882_14": {"mode": "RGBA"},
-            "PAT_9_16_1": {"age": 61, "sex": None, "skin_type": None, "codes": "ACK", "biopsied": False},
+            _pad("PAT_46_882_14"): {"mode": "RGBA"},
+            _pad("PAT_9_16_1"): {"age": 61, "sex": None, "skin_type": None, "codes": "ACK", "biopsied": False},
         },
     )  # fmt: skip
+
+
+def _pad(stem: str) -> str:
+    """PAT_<patient>_<lesion>_<image>."""
+    _, patient, lesion, image = stem.split("_")
+    return f"{pseudonym('pad-ufes-20', 'subject', f'PAT_{patient}')}/{lesion}_{image}"
 
 
 @raw_tree("ddi")

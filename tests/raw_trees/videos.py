@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from raw_trees import Expected, raw_tree
-from raw_videos import video
+from raw_trees import Expected, Frames, pseudonym, raw_tree
+from raw_videos import decoded, video
 from raw_volumes import picture, table
 
 
@@ -79,19 +79,23 @@ def covid_blues(root: Path) -> Expected:
     head = ("patient_id", "cov_test", "pat_age", "pat_sex", "pat_bmi", "pulse", "outcome_status_d30")
     rows = [(20, 0, "-99", "0.0", 24.5, "90-92", 1), (1, 1, 93, "1.0", "", 80, 1), (15, 1, 61, "", -96, 75, 2)]
     table(root / "clinical_variables.csv", [dict(zip(head, row, strict=True)) for row in rows])
+    keys = {}
+    for name in takes:
+        _, patient, view = name.split("_", 2)
+        keys[name] = f"{pseudonym('covid-blues', 'subject', patient)}/{view}"
     return Expected(
         splits={"train": 5},
         subjects=3,
         labels={
-            "patient_1_L1": {"covid": "Has COVID", "age": 90.0},
-            "patient_15_L2_2": {"covid": "Has COVID", "age": 61.0},
-            "patient_20_R1": {"covid": "No COVID", "age": None},
+            keys["patient_1_L1"]: {"covid": "Has COVID", "age": 90.0},
+            keys["patient_15_L2_2"]: {"covid": "Has COVID", "age": 61.0},
+            keys["patient_20_R1"]: {"covid": "No COVID", "age": None},
         },
-        parts={name: {"video": content[name]} for name in takes[:4]},
+        parts={keys[name]: {"video": content[name]} for name in takes[:4]},
         meta={
-            "patient_1_L1": {"age": 90.0, "sex": "M", "point": "L1", "take": None, "frames": 6},
-            "patient_15_L2_2": {"take": 2, "sex": None, "bmi": None},
-            "patient_20_R1": {"age": None, "sex": "F", "bmi": 24.5, "frames": 10},
+            keys["patient_1_L1"]: {"age": 90.0, "sex": "M", "point": "L1", "take": None, "frames": 6},
+            keys["patient_15_L2_2"]: {"take": 2, "sex": None, "bmi": None},
+            keys["patient_20_R1"]: {"age": None, "sex": "F", "bmi": 24.5, "frames": 10},
         },
     )
 
@@ -127,6 +131,7 @@ def cholec80(root: Path) -> Expected:
         seen = {50: ("Hook", "Grasper"), 75: ("SpecimenBag",)}
         marks = [{"Frame": n, **{t: int(t in seen.get(n, ())) for t in tools}} for n in range(0, 180, 25)]
         table(root / f"tool_annotations/{name}-tool.txt", marks, "\t")
+    grey = decoded(root / "videos/video41.mp4")
     return Expected(
         splits={"train": 180, "test": 90},
         subjects=3,
@@ -137,6 +142,7 @@ def cholec80(root: Path) -> Expected:
             "video41/37": {"surgical-tool": ["SpecimenBag"]},
             "video41/89": {"surgical-phase": ["CalotTriangleDissection"], "surgical-tool": []},
         },
+        parts={f"video41/{place:02}": {"video": Frames(grey[2 * place :][:2])} for place in (0, 12, 13, 55, 89)},
         meta={
             "video40/45": {"first_frame": 90, "frames": 2, "start": 3.6, "seconds": 0.08, "interval": 45},
             "video01/25": {"tools": "Grasper;Hook", "phases": "Preparation"},

@@ -65,7 +65,10 @@ def inspect(root: Path) -> Expected:
         (15, "TRUE", 1, 0, "P3", "test"),
     ]
     ends = dict.fromkeys([*outcomes, "12_month_PH"], "FALSE") | {"6_month_mortality": "TRUE", "12_month_PH": "CENSORED"}
-    table(root / "labels_20250611.tsv", [dict(zip(head, fact[:4], strict=True)) | ends for fact in facts], "\t")
+    after = {12: {"12_month_mortality": "TRUE", "12_month_readmission": "TRUE", "12_month_PH": "TRUE"},
+             13: {"1_month_readmission": "TRUE", "6_month_readmission": "CENSORED"}}  # fmt: skip
+    ended = [dict(zip(head, fact[:4], strict=True)) | ends | after.get(fact[0], {}) for fact in facts]
+    table(root / "labels_20250611.tsv", ended, "\t")
     mapped = [{"impression_id": f[0], "image_id": f"PE{f[0]:x}", "person_id": f[4]} for f in facts]
     table(root / "study_mapping_20250611.tsv", mapped, "\t")
     splits = [{"impression_id": f[0], "split": f[5]} for f in (*facts, facts[0])]
@@ -83,8 +86,24 @@ def inspect(root: Path) -> Expected:
         subjects=3,
         labels={
             key[11]: {"pulmonary-embolism": "PE", kind: "Acute Subsegmental-only PE", "mortality-6-months": "died"},
-            key[12]: {"pulmonary-embolism": "No PE", kind: "No PE", "mortality-1-month": "survived"},
-            key[13]: {"pulmonary-embolism": "PE", kind: "Chronic PE", "pulmonary-hypertension-12-months": None},
+            key[12]: {
+                "pulmonary-embolism": "No PE",
+                kind: "No PE",
+                "mortality-1-month": "survived",
+                "mortality-12-months": "died",
+                "readmission-1-month": "not readmitted",
+                "readmission-12-months": "readmitted",
+                "pulmonary-hypertension-12-months": "yes",
+            },
+            key[13]: {
+                "pulmonary-embolism": "PE",
+                kind: "Chronic PE",
+                "mortality-12-months": "survived",
+                "readmission-1-month": "readmitted",
+                "readmission-6-months": None,
+                "readmission-12-months": "not readmitted",
+                "pulmonary-hypertension-12-months": None,
+            },
             key[14]: {"pulmonary-embolism": "PE", kind: None},
         },
         parts={
@@ -150,23 +169,24 @@ def ct_hemorrhage(root: Path) -> Expected:
                 pictures[path] = picture(root / path, 12, 10, seed=len(pictures))
     mask = picture(root / "Patients_CT/049/brain/2_HGE_Seg.jpg", 12, 10)
     table(root / "hemorrhage_diagnosis.csv", rows)
+    who = {number: pseudonym("ct-hemorrhage", "subject", str(number)) for number in (49, 50, 130)}
     return Expected(
         splits={"train": 3, "test": 1},
         subjects=3,
         labels={
-            "049/001": {"hemorrhage": "No Hemorrhage", "hemorrhage-type": [], "skull-fracture": "no fracture"},
-            "049/002": {"hemorrhage": "Has Hemorrhage", "hemorrhage-type": ["Epidural", "Subdural"]},
-            "050/001": {"skull-fracture": "fracture"},
+            f"{who[49]}/001": {"hemorrhage": "No Hemorrhage", "hemorrhage-type": [], "skull-fracture": "no fracture"},
+            f"{who[49]}/002": {"hemorrhage": "Has Hemorrhage", "hemorrhage-type": ["Epidural", "Subdural"]},
+            f"{who[50]}/001": {"skull-fracture": "fracture"},
         },
         parts={
-            "049/002": {
+            f"{who[49]}/002": {
                 "brain": pictures["Patients_CT/049/brain/2.jpg"],
                 "bone": pictures["Patients_CT/049/bone/2.jpg"],
                 "mask": mask,
             },
-            "050/001": {"brain": pictures["Patients_CT/050/brain/1.jpg"], "bone": None, "mask": None},
+            f"{who[50]}/001": {"brain": pictures["Patients_CT/050/brain/1.jpg"], "bone": None, "mask": None},
         },
-        meta={"130/010": {"slice": 10}},
+        meta={f"{who[130]}/010": {"slice": 10}},
     )
 
 

@@ -159,7 +159,13 @@ def tcp(root: Path) -> Expected:
         splits={"train": 3},
         subjects=3,
         labels={
-            key[0]: {"dass-depression": "extremely severe", "dass-anxiety": "mild", "dass-stress": "none"},
+            key[0]: {
+                "dass-depression": "extremely severe",
+                "dass-depression-score": 28.0,
+                "dass-anxiety": "mild",
+                "dass-anxiety-score": 9.0,
+                "dass-stress": "none",
+            },
             key[1]: {"dass-depression": "none", "dass-anxiety": "extremely severe", "dass-stress": "mild"},
             key[2]: {"dass-depression": None, "dass-depression-score": None, "dass-stress-score": 34.0},
         },

@@ -55,7 +55,7 @@ class Jpeg(NamedTuple):
         return (self.height, self.width) if self.bands == 1 else (self.height, self.width, 3)
 
 
-def jpeg_header(content: memoryview) -> Jpeg | None:
+def jpeg_header(content: bytes | memoryview) -> Jpeg | None:
     """The frame header, or None when the content is no JPEG at all.
 
     Raises:

@@ -36,10 +36,8 @@ def decode_video(content: memoryview, form: str) -> Array:
     with damage(av.FFmpegError), _opened(av, io.BytesIO(content), form) as container:
         stream = _first(container)
         frames = [frame.to_ndarray(format="rgb24") for frame in _frames(container, stream)]
-        if form in ("mp4", "mov"):
-            shown = sum(not entry.is_discard for entry in stream.index_entries)
-            if len(frames) != shown:
-                raise ValueError(f"{len(frames)} of {shown} frames decode")
+        if form in ("mp4", "mov") and len(frames) != _shown(stream):
+            raise ValueError(f"{len(frames)} of {_shown(stream)} frames decode")
         return np.stack(frames)
 
 
@@ -91,10 +89,13 @@ def decode_spread(content: memoryview, form: str, count: int) -> Iterator[tuple[
     check_whole(content, form)
     with damage(av.FFmpegError):
         with _opened(av, io.BytesIO(content), form) as container:
-            packets = sum(1 for packet in container.demux(_first(container)) if packet.size)
-        if not packets:
+            stream = _first(container)
+            packets = sum(1 for packet in container.demux(stream) if packet.size)
+            # An edit list may leave out frames that are there only because others need them: so clips are cut.
+            frames = _shown(stream) if form in ("mp4", "mov") else packets
+        if not frames:
             raise ValueError("a video without frames")
-        wanted = np.rint(np.linspace(0, packets - 1, count)).astype(int).tolist()
+        wanted = np.rint(np.linspace(0, frames - 1, count)).astype(int).tolist()
         with _opened(av, io.BytesIO(content), form) as container:
             place = 0
             for number, frame in enumerate(_frames(container, _first(container))):
@@ -104,7 +105,7 @@ def decode_spread(content: memoryview, form: str, count: int) -> Iterator[tuple[
                     place += 1
                 if place == count:
                     return
-    raise ValueError(f"no frame {wanted[place]} of {packets}: damaged")
+    raise ValueError(f"no frame {wanted[place]} of {frames}: damaged")
 
 
 def _from(container: Any, stream: Any, wanted: int) -> Iterator[tuple[int, Any]]:
@@ -139,6 +140,11 @@ def _numbered(container: Any, stream: Any) -> Iterator[tuple[int, Any]]:
         if abs(number - round(number)) > _EVEN:
             raise ValueError("frames that do not come at an even rate: take the video whole")
         yield round(number), frame
+
+
+def _shown(stream: Any) -> int:
+    """Frames of an MP4 that its edit list does not leave out."""
+    return sum(not entry.is_discard for entry in stream.index_entries)
 
 
 def _opened(av: Any, file: BinaryIO, form: str) -> Any:

@@ -28,8 +28,8 @@ FORMS: Mapping[str, Reading] = MappingProxyType(
         # ECG-JEPA (arXiv 2410.13867), which CLIMB pretrains: the eight independent leads at 250 Hz.
         "ecg-8x2500": Leads(EIGHT_LEADS, rate=250, seconds=10),
         # BIOT (arXiv 2305.10351): the longitudinal bipolar montage at 200 Hz; windows of ten and of five seconds.
-        "eeg-16x2000": Montage(LONGITUDINAL, values=2000),
-        "eeg-16x1000": Montage(LONGITUDINAL, values=1000),
+        "eeg-16x2000": Montage(LONGITUDINAL, values=2000, rate=200),
+        "eeg-16x1000": Montage(LONGITUDINAL, values=1000, rate=200),
         # BenchMD's Input3dSpec(256, 256, 24), with the windows of CLIMB's loaders of LIDC and LNDb, RSNA, and RSPECT.
         "ct-lung-24x256x256": Hounsfield(-600, 1500),
         "ct-vessels-24x256x256": Hounsfield(400, 1000),

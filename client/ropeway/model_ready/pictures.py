@@ -43,6 +43,8 @@ class Picture:
     def of(self, part: Part) -> tuple[Decoder, Part]:
         if part.format not in (*_PICTURES, "npy", ""):
             raise UsageError(f"Picture can't read part {part.name!r} of format {part.format!r}")
+        if part.format in ("npy", "") and not set(part.axes) <= {"height", "width", "channel"}:
+            raise UsageError(f"Picture can't read part {part.name!r}: its axes are {', '.join(part.axes)}")
         if self.window and self.window not in part.windows:
             known = ", ".join(part.windows) or "none"
             raise UsageError(f"part {part.name!r} has no window {self.window!r}; there is: {known}")

@@ -33,8 +33,8 @@ class Leads:
 
     Missing values (NaN, or the smallest number of an integer dtype: so records of WFDB are stored) become 0; a record
     is resampled where its rate differs, cut after `seconds`, or filled up with zeros. The range is the largest minus
-    the smallest value over all chosen leads, as in CLIMB's loaders, so that gain and unit do not matter; a flat record
-    stays zero.
+    the smallest value over all chosen leads, as in CLIMB's loaders, so that gain and unit do not matter where the
+    leads of a record have one of each; a flat record stays zero.
 
     Attributes:
         names: leads in the order wanted, in whatever case.
@@ -71,10 +71,12 @@ class Montage:
     Attributes:
         pairs: `anode-cathode`, in the order wanted.
         values: how many: 2000 are ten seconds at 200 Hz.
+        rate: Hz that they must come out at; windows that are known to last another time are refused. None: any.
     """
 
     pairs: tuple[str, ...]
     values: int
+    rate: float | None = None
 
     def of(self, part: Part) -> tuple[Decoder, Part]:
         _check(self, part)
@@ -82,9 +84,21 @@ class Montage:
         missing = [name for pair in self.pairs for name in pair.split("-") if name not in known]
         if missing:
             raise UsageError(f"part {part.name!r} has no electrode {missing[0]}; there is: {_listed(part)}")
+        self._check_duration(part)
         rows = [[known.index(name) for name in pair.split("-")] for pair in self.pairs]
         decode = partial(_montage, rows=np.array(rows), time=_time(part), length=self.values)
-        return Decoder(decode, heavy=True), _told(part, self.pairs, None, self.values)
+        return Decoder(decode, heavy=True), _told(part, self.pairs, self.rate, self.values)
+
+    def _check_duration(self, part: Part) -> None:
+        stored = part.shape[_time(part)] if part.shape else None
+        if self.rate is None or not stored or not part.sampling_rate:
+            return
+        seconds = stored / part.sampling_rate
+        if round(seconds * self.rate) != self.values:
+            raise UsageError(
+                f"part {part.name!r} has windows of {seconds:g} s, which at {self.rate:g} Hz are not {self.values} "
+                f"values: take Montage(pairs, values={round(seconds * self.rate)})"
+            )
 
 
 def electrode(label: str) -> str:

@@ -125,7 +125,7 @@ def _orientation(exif: bytes | None) -> int | None:
 def _jpeg(content: bytes) -> dict[str, Value]:
     """What `_header` finds in a JPEG, whose end marker is looked for behind the first scan: in a whole file it is found
     at once, at the end."""
-    frame, scan = jpeg_header(memoryview(content)), _scan(content)
+    frame, scan = jpeg_header(content), _scan(content)
     fields = _plain_jpeg(content, frame, scan) or _header(BytesIO(content))
     if content.rfind(_END, scan) < 0:
         raise ValueError("a JPEG cut short: its end marker is missing")

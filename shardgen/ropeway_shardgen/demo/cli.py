@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ropeway.cli.options import STREAM
+
 if TYPE_CHECKING:
     from ropeway_shardgen.demo.run import Outcome
 
@@ -22,14 +24,16 @@ class Backing(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(rich_help_panel="Researchers: train")(demo)
+    app.command(rich_help_panel=STREAM)(demo)
 
 
 def demo(
     store: Annotated[
         Backing, typer.Option(help="A directory, or a real S3 server that the demo starts on loopback.")
     ] = Backing.DIRECTORY,
-    keep: Annotated[Path | None, typer.Option(help="Leave the store and all logs in this folder.")] = None,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Leave the store and all logs in this folder.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the summary.")] = False,
 ) -> None:
     """Pack real clinical files, serve and query them, train on two processes, kill, resume on three, prove it."""
@@ -104,9 +108,13 @@ def _folder(keep: Path | None) -> Iterator[Path]:
         return
     from ropeway.errors import UsageError
 
-    if keep.exists() and any(keep.iterdir()):
+    try:
+        keep.mkdir(parents=True, exist_ok=True)
+        empty = not any(keep.iterdir())
+    except OSError as error:
+        raise UsageError(f"--keep {keep} can't be used: {error.strerror}; give a new folder") from error
+    if not empty:
         raise UsageError(f"--keep {keep} is not empty: give a new folder")
-    keep.mkdir(parents=True, exist_ok=True)
     yield keep.absolute()
 
 

@@ -8,8 +8,8 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Any, TypeAlias
+from itertools import cycle, islice
+from typing import Any, NamedTuple, TypeAlias
 
 from ropeway_shardgen.formats.bounded import check_array
 from ropeway_shardgen.formats.mat_level5 import (
@@ -32,13 +32,42 @@ Wanted: TypeAlias = Mapping[str, Any]
 """Name of a variable or field → the fields wanted of it; none: it is numbers, or a cell array of them. Cells are passed
 through: what is wanted of a cell array is wanted of each of its cells."""
 
+_Elements: TypeAlias = Iterator[tuple[int, memoryview]]
+"""Types of elements, and what they hold."""
+
 TEXT = b"MATLAB 5.0 MAT-file".ljust(116)
 _VERSION, _MARK = 0x0100, 0x4D49
 """Stored in the byte order of the file, of which the second tells: `IM` is little-endian."""
-_INT8, _INT32 = 1, 5
+_INT8, _INT32, _UINT32 = 1, 5, 6
 _CHARACTERS = (16, 17)
+_HEAD_ELEMENTS = 3
+"""Of an array, before its content: flags, shape and name."""
 _WIDTH = 32
 """Bytes of a field's name."""
+
+
+class _Array(NamedTuple):
+    """Which array it is, and what is wanted of it.
+
+    Attributes:
+        order: of the file's bytes, `<` or `>`.
+        name: of its variable, and the fields that lead to it.
+        depth: in how many cells and structs it is.
+    """
+
+    order: str
+    wanted: Wanted
+    name: str
+    depth: int = 0
+
+    @property
+    def cell(self) -> "_Array":
+        """Each of its cells."""
+        return self._replace(depth=self.depth + 1)
+
+    def field(self, name: str) -> "_Array":
+        """That field of each of its structs."""
+        return _Array(self.order, self.wanted[name], f"{self.name}.{name}", self.depth + 1)
 
 
 def _head(order: str) -> bytes:
@@ -65,7 +94,7 @@ def blanked(content: memoryview, wanted: Wanted) -> bytes:
         if name not in wanted or name in found:
             continue
         matrix = inflated(body, order) if kind == COMPRESSED else body
-        found[name] = element(MATRIX, _blank(matrix, order, wanted[name], name), order)
+        found[name] = element(MATRIX, _blank(matrix, _Array(order, wanted[name], name)), order)
         if kind == COMPRESSED:
             packed = zlib.compress(found[name])
             found[name] = struct.pack(f"{order}2I", COMPRESSED, len(packed)) + packed
@@ -76,52 +105,59 @@ def blanked(content: memoryview, wanted: Wanted) -> bytes:
     return b"".join([_head(order), *found.values()])
 
 
-def _blank(body: memoryview, order: str, wanted: Wanted, name: str, depth: int = 0) -> bytes:
-    """The elements of an array; a cell or field has no name of its own."""
+def _blank(body: memoryview, array: _Array) -> bytes:
+    """The elements of an array: what it is, and what is wanted of it."""
     if not body:  # an empty cell
         return b""
-    if depth > DEEPEST:
+    if array.depth > DEEPEST:
         raise ValueError(f"more than {DEEPEST} cells and structs in each other")
-    flags, shape, _ = head_of(elements_of(body, order), order)
-    inside = elements_of(body, order)
-    for _ in range(3):
-        next(inside)
-    kind = flags & 0xFF
+    flags, shape, _ = head_of(elements_of(body, array.order), array.order)
+    inside = islice(elements_of(body, array.order), _HEAD_ELEMENTS, None)
+    return b"".join([*_array_head(flags, shape, array), *_content(inside, flags, math.prod(shape), array)])
+
+
+def _array_head(flags: int, shape: Sequence[int], array: _Array) -> list[bytes]:
+    """Flags, shape and name; a cell or field has no name of its own."""
     kept = flags & (0xFF | (LOGICAL | COMPLEX) << 8)
-    label = b"" if depth else name.encode("latin1")
-    head = [
-        element(6, struct.pack(f"{order}2I", kept, 0), order),
-        element(_INT32, struct.pack(f"{order}{len(shape)}i", *shape), order),
-        element(_INT8, label, order),
+    name = "" if array.depth else array.name
+    return [
+        element(_UINT32, struct.pack(f"{array.order}2I", kept, 0), array.order),
+        element(_INT32, struct.pack(f"{array.order}{len(shape)}i", *shape), array.order),
+        element(_INT8, name.encode("latin1"), array.order),
     ]
+
+
+def _content(inside: _Elements, flags: int, count: int, array: _Array) -> list[bytes]:
+    """What follows the head of an array of so many cells, structs or numbers."""
+    kind = flags & 0xFF
     if kind == CELL:
-        rest = [element(MATRIX, _blank(cell, order, wanted, name, depth + 1), order) for cell in _matrices(inside)]
-    elif kind == STRUCT and wanted:
-        rest = _fields(inside, order, wanted, name, depth)
-    elif kind in CLASSES and not wanted:
-        several = 2 if flags >> 8 & COMPLEX else 1
-        rest = [_numbers(*one, math.prod(shape), order) for one in islice(inside, several)]
-        if len(rest) != several:
-            raise ValueError(f"variable {name!r} is cut short")
-    else:
-        raise ValueError(f"variable {name!r} is no array of numbers, or has no fields: it cannot be kept")
-    return b"".join([*head, *rest])
+        return [element(MATRIX, _blank(cell, array.cell), array.order) for cell in _matrices(inside)]
+    if kind == STRUCT and array.wanted:
+        return _fields(inside, array)
+    if kind not in CLASSES or array.wanted:
+        raise ValueError(f"variable {array.name!r} is no array of numbers, or has no fields: it cannot be kept")
+    several = 2 if flags >> 8 & COMPLEX else 1  # real and imaginary parts
+    numbers = [_numbers(*one, count, array.order) for one in islice(inside, several)]
+    if len(numbers) != several:
+        raise ValueError(f"variable {array.name!r} is cut short")
+    return numbers
 
 
-def _fields(inside: Iterator[tuple[int, memoryview]], order: str, wanted: Wanted, name: str, depth: int) -> list[bytes]:
+def _fields(inside: _Elements, array: _Array) -> list[bytes]:
     """The elements of an array of structs behind its name: the wanted fields' names, and their values one by one."""
+    order = array.order
     width = struct.unpack(f"{order}i", next(inside, (0, memoryview(b"")))[1][:4].tobytes())[0]
     text = bytes(next(inside, (0, memoryview(b"")))[1])
     starts = range(0, len(text), max(width, 1))
     names = [text[at : at + width].partition(b"\0")[0].decode("latin1") for at in starts]
-    lacking = sorted(set(wanted) - set(names))
+    lacking = sorted(set(array.wanted) - set(names))
     if lacking:
-        raise ValueError(f"variable {name!r} has no field {lacking[0]!r}")
-    chosen = [field for field in names if field in wanted]
+        raise ValueError(f"variable {array.name!r} has no field {lacking[0]!r}")
+    chosen = [name for name in names if name in array.wanted]
     values = [
-        element(MATRIX, _blank(value, order, wanted[field], f"{name}.{field}", depth + 1), order)
-        for number, value in enumerate(_matrices(inside))
-        if (field := names[number % len(names)]) in wanted
+        element(MATRIX, _blank(value, array.field(name)), order)
+        for name, value in zip(cycle(names), _matrices(inside))
+        if name in array.wanted
     ]
     return [*fields_named(chosen, order), *values]
 
@@ -140,7 +176,7 @@ def _numbers(stored: int, body: memoryview, count: int, order: str) -> bytes:
     return element(stored, body, order)
 
 
-def _matrices(elements: Iterator[tuple[int, memoryview]]) -> Iterator[memoryview]:
+def _matrices(elements: _Elements) -> Iterator[memoryview]:
     for kind, body in elements:
         if kind != MATRIX:
             raise ValueError(f"an element of type {kind} where an array is wanted")
