@@ -302,3 +302,35 @@ def test_adopted_files_stream_through_a_service(shards: Path, tmp_path: Path) ->
     assert len(found) == 30
     for key, sample in found.items():
         np.testing.assert_array_equal(sample["ecg"], foreign.ecg(int(key)))
+
+
+def test_shards_as_img2dataset_leaves_them_for_laion(tmp_path: Path) -> None:
+    """Statistics and tables beside the tars, keys of nine digits, values that are null, and captions that are empty."""
+    folder = tmp_path / "laion"
+    folder.mkdir()
+    for shard in range(2):
+        with webdataset.TarWriter(str(folder / f"{shard:05d}.tar")) as writer:
+            for number in range(4):
+                key = f"{shard:05d}{number:04d}"
+                about = {
+                    "caption": None if number == 2 else f"caption {key}", "url": f"https://example.org/{key}.jpg?a=b",
+                    "key": key, "status": "success", "error_message": None, "width": 8, "height": 8 + number,
+                    "original_width": 640, "exif": "{}", "sha256": "0" * 64, "similarity": 0.25 * number or None,
+                }  # fmt: skip
+                writer.write(
+                    {"__key__": key, "jpg": foreign.jpeg(number), "txt": about["caption"] or "", "json": about}
+                )
+        (folder / f"{shard:05d}_stats.json").write_text("{}")
+        (folder / f"{shard:05d}.parquet").write_bytes(b"PAR1")
+    store = open_store(tmp_path / "store")
+    columns = {name: MetaRules(from_=f"json.{name}") for name in ("url", "height", "similarity", "caption")}
+    done = adopt(store, "laion", foreign.train(f"{folder}/{{00000..00001}}.tar"), Rules(meta=columns))
+    assert (done.manifest.samples, done.ignored) == (8, 0)
+    view = StoreCatalog(store).query(where="height >= 9 and (similarity > 0.3 or similarity is null)")
+    found = batches(view, parts=["jpg", "txt"])
+    assert set(found) == {f"{shard:05d}{number:04d}" for shard in range(2) for number in (2, 3)}
+    assert {key: sample["txt"] for key, sample in found.items()} == {
+        key: "" if key.endswith("2") else f"caption {key}" for key in found
+    }
+    assert view.columns(["url"]).column(0)[0].as_py() == "https://example.org/000000002.jpg?a=b"
+    assert verify(store, done.manifest).problems == ()

@@ -111,6 +111,9 @@ def test_patterns_that_match_nothing_are_refused(tmp_path: Path) -> None:
             adopt(store, "nothing", {"train": [pattern]})
     with pytest.raises(NotFound, match=r"missing\.tar"):
         adopt(store, "nothing", {"train": [f"{tmp_path}/missing.tar"]})
+    foreign.write_shard(tmp_path / "x-4.tar", range(2))
+    with pytest.raises(NotFound, match=r"^8 of 9 shards are not there: x-0\.tar, .*, x-3\.tar, x-5\.tar, …"):
+        adopt(store, "nothing", {"train": [f"{tmp_path}/x-{{0..8}}.tar"]})
     one = foreign.write_shard(tmp_path / "one.tar", range(2))
     with pytest.raises(UsageError, match="name a shard twice"):
         adopt(store, "nothing", {"train": [str(one), str(one)]})

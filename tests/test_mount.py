@@ -182,14 +182,12 @@ def test_many_readers_at_once(mount: Path) -> None:
         assert all(pool.map(read, [number % 300 for number in range(600)]))
 
 
-def test_a_large_folder_lists_all_and_the_first_look_is_short(tmp_path: Path) -> None:
+def test_a_large_folder_is_looked_into_and_lists_all(tmp_path: Path) -> None:
     rows = [indexed.row(number) for number in range(20_000)]
     indexed.publish(LocalStore(tmp_path / "store"), "large", rows)
     with mounted(str(tmp_path / "store"), tmp_path / "mount"):
         split = tmp_path / "mount/samples/large/train"
-        begun = time.perf_counter()
-        assert (split / "k12345.x.npy").stat().st_size == 100 + 12345
-        assert time.perf_counter() - begun < 0.5  # a few milliseconds, on a machine that does nothing else
+        assert (split / "k12345.x.npy").stat().st_size == 100 + 12345  # `benchmarks mount` says how soon
         assert {entry.name for entry in os.scandir(split)} == {f"k{number}.x.npy" for number in range(20_000)}
 
 
@@ -357,7 +355,7 @@ def test_a_service_gives_what_the_token_may_read(tmp_path: Path, monkeypatch: py
     database = f"sqlite:///{tmp_path / 'state.db'}"
     with serving(str(tmp_path / "store"), database) as url:
         monkeypatch.setenv("ROPEWAY_TOKEN", guarded.make_token(database))
-        guarded.make_grant(database, dataset="signup")
+        grant = guarded.make_grant(database, dataset="signup")
         with mounted(url, tmp_path / "mount"):
             mount = tmp_path / "mount"
             for top in ("samples", "by-subject", "shards"):
@@ -370,6 +368,10 @@ def test_a_service_gives_what_the_token_may_read(tmp_path: Path, monkeypatch: py
             assert isinstance(catalog, ServiceCatalog)
             catalog.accept(catalog.query(datasets=["signup"]).id)
             assert file.read_text() == "content-signup-3-1"
+            admin = guarded.make_token(database, "root", admin=True)
+            assert guarded.call("DELETE", f"{url}/v1/grants/{grant}", admin).status == 200
+            with pytest.raises(FileNotFoundError):  # from the next read on, of what the kernel does not hold
+                (mount / "samples/signup/train/key-signup-09-1.part-signup.txt").read_text()
             everything = subprocess.run(["grep", "-rlE", "closed|trained", str(mount)], check=False,
                                         capture_output=True, text=True)  # fmt: skip
             assert everything.stdout == ""

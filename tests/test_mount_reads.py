@@ -14,8 +14,9 @@ from mounted import wait
 from ropeway.errors import StoreError
 from ropeway.mount.blocks import GRID
 from ropeway.mount.flows import Flows
-from ropeway.mount.stretches import AHEAD, LARGEST, WHOLE, Stretch, Stretches, reach
+from ropeway.mount.stretches import AHEAD, LONGEST, WHOLE, Stretch, Stretches, reach
 from ropeway.mount.threads import Threads
+from ropeway.ranges import Pieces
 from ropeway.samples import Bytes
 
 
@@ -46,8 +47,63 @@ class Recording:
         )
 
 
+class Trickling(Recording):
+    """A shard whose first block comes at once and the others when they may, or an error in their place."""
+
+    def receive(self, shard: int, start: int, stop: int, pieces: Pieces) -> None:
+        self.reads.append((start, stop))
+        for at in range(start, stop, pieces.size):
+            if at > start:
+                assert self.go_on.wait(20)
+            if self.problem:
+                raise self.problem
+            pieces.arrived(at, memoryview(self.content)[at : min(at + pieces.size, stop)])
+
+
+def test_a_block_is_given_while_the_rest_of_its_run_is_still_to_come() -> None:
+    shard, reads = Trickling(6 * GRID), Stretches(1 << 30, 10)
+    file = shard.file(reads)
+    shard.go_on.clear()
+    for at in range(0, 2 * GRID, 1 << 20):  # of the second block on, all are one run
+        assert file.read(at, 1 << 20) == shard.content[at : at + (1 << 20)]
+    assert shard.reads == [(0, GRID), (GRID, 6 * GRID)]
+    shard.go_on.set()
+    assert file.read(2 * GRID, GRID) == shard.content[2 * GRID : 3 * GRID]
+    reads.close()
+
+
+def test_a_run_that_breaks_off_fails_reads_of_what_had_not_come_and_the_next_one_asks_anew() -> None:
+    shard, reads = Trickling(4 * GRID), Stretches(1 << 30, 10)
+    file = shard.file(reads)
+    shard.go_on.clear()
+    for at in (0, GRID):
+        assert file.read(at, 1000) == shard.content[at : at + 1000]
+    shard.problem = StoreError("gone")
+    shard.go_on.set()
+    with pytest.raises(StoreError, match="gone"):
+        file.read(2 * GRID, 1000)
+    shard.problem = None
+    assert file.read(2 * GRID, 1000) == shard.content[2 * GRID : 2 * GRID + 1000]
+    assert shard.reads[:2] == [(0, GRID), (GRID, 4 * GRID)]
+    assert all(start >= 2 * GRID for start, _ in shard.reads[2:])  # what had come is not asked for again
+    reads.close()
+
+
+def test_a_block_that_was_given_is_let_go_while_its_run_is_still_to_come() -> None:
+    shard, reads = Trickling(4 * GRID), Stretches(1 << 30, 10)
+    file = shard.file(reads)
+    shard.go_on.clear()
+    file.read(0, 1000)
+    held = weakref.ref(np.frombuffer(file.read(GRID, GRID), np.uint8))
+    wait(lambda: held() is None)
+    assert not [place for place in reads._blocks._held if place[1] == GRID]
+    shard.go_on.set()
+    reads.close()
+
+
 def test_a_shard_read_through_is_fetched_ahead_in_few_requests_and_each_byte_once() -> None:
-    shard, reads = Recording(3 * LARGEST + 12345), Stretches(1 << 30, 10)
+    longest = 16 << 20
+    shard, reads = Recording(3 * longest + 12345), Stretches(3 * longest, 10)
     file = shard.file(reads)
     digest = hashlib.sha256()
     for at in range(0, file.size, 256 << 10):
@@ -55,13 +111,13 @@ def test_a_shard_read_through_is_fetched_ahead_in_few_requests_and_each_byte_onc
     assert digest.digest() == hashlib.sha256(shard.content).digest()
     assert sum(stop - start for start, stop in shard.reads) == len(shard.content)
     assert shard.reads[0] == (0, GRID)  # what is waited for comes first, and soon
-    assert sorted(shard.reads)[-2:] == [(2 * LARGEST, 3 * LARGEST), (3 * LARGEST, len(shard.content))]
+    assert sorted(shard.reads)[-2:] == [(2 * longest, 3 * longest), (3 * longest, len(shard.content))]
     assert reads._blocks.bytes == 0  # the kernel has it all
     reads.close()
 
 
 def test_reads_that_come_side_by_side_fetch_each_byte_once() -> None:
-    shard, reads = Recording(2 * LARGEST), Stretches(1 << 30, 10)
+    shard, reads = Recording(16 * GRID), Stretches(1 << 30, 10)
     file, size = shard.file(reads), 1 << 20
     order = [at + other for at in range(0, file.size, 4 * size) for other in (2 * size, 0, 3 * size, size)]
     assert all(file.read(at, size) == shard.content[at : at + size] for at in order)
@@ -81,11 +137,13 @@ def test_who_reads_one_large_file_fetches_little_more() -> None:
 @pytest.mark.parametrize(
     ("share", "rate", "wanted", "expected"),
     [
-        (1 << 30, 1e9, 1 << 40, (LARGEST, AHEAD * LARGEST)),
-        (1 << 30, 1e9, 5 << 20, (LARGEST, 5 << 20)),  # no further than it is worth
+        (1 << 30, 1e9, 1 << 40, (LONGEST, LONGEST)),  # one request brings enough
+        (1 << 30, 1e9, 5 << 20, (LONGEST, 5 << 20)),  # no further than it is worth
+        (1 << 30, 150e6, 1 << 40, (LONGEST, 3 * LONGEST)),
         (1 << 30, 10e6, 1 << 40, (8 << 20, AHEAD * (8 << 20))),  # a slow store: nobody waits for long
         (1 << 30, 1e3, 1 << 40, (GRID, AHEAD * GRID)),
-        (64 << 20, 1e9, 1 << 40, (8 << 20, 32 << 20)),  # less memory
+        (64 << 20, 1e9, 1 << 40, (16 << 20, 16 << 20)),  # less memory
+        (64 << 20, 100e6, 1 << 40, (8 << 20, 32 << 20)),
         (4 << 20, 1e9, 1 << 40, (GRID, 0)),
     ],
 )

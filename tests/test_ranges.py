@@ -19,7 +19,7 @@ from fault_proxy import Fault, Faults, faulty
 from forked import in_fork
 from range_server import CONTENT, RangeServer, serving_ranges
 from ropeway.errors import AccessDenied, NotFound, StoreError
-from ropeway.ranges import RETRY, Counters, Counts, Hedge, RangeClient, Retry, UrlOf
+from ropeway.ranges import RETRY, Counters, Counts, Hedge, Pieces, RangeClient, Retry, UrlOf
 from ropeway.ranges.pace import Pace
 
 SOON = Retry(deadline=0.4, slowest=1e12, first=0.01, cap=0.05)
@@ -183,6 +183,45 @@ def test_a_body_that_is_cut_goes_on_from_the_byte_reached(proxy: Faults) -> None
 def test_a_cut_body_is_made_up_for_whatever_the_manner(proxy: Faults, manner: str) -> None:
     proxy.add(Fault(cut=10), Fault(cut=600_000))
     assert read(through(proxy, manner), 1000, 900_000)[0] == CONTENT[1000:900_000]
+
+
+@pytest.mark.parametrize("manner", ["right", "in-pieces", "half", "no-ranges", "no-ranges-in-pieces", "moved", "busy"])
+def test_pieces_are_those_of_the_range_each_once_and_in_order(server: RangeServer, manner: str) -> None:
+    told: list[tuple[int, bytes]] = []
+    pieces = Pieces(300_000, lambda at, content: told.append((at, bytes(content))))
+    RangeClient().receive(at(server.url(manner)), 1000, 900_000, Counters(), pieces)
+    assert [start for start, _ in told] == [1000, 301_000, 601_000]
+    assert b"".join(content for _, content in told) == CONTENT[1000:900_000]
+    RangeClient().receive(at(server.url(manner)), 5, 5, Counters(), pieces)
+    assert len(told) == 3
+
+
+def test_pieces_that_had_come_are_kept_when_a_request_breaks_off(proxy: Faults) -> None:
+    told: list[tuple[int, bytes]] = []
+    pieces = Pieces(100_000, lambda at, content: told.append((at, bytes(content))))
+    proxy.add(Fault(cut=250_000))
+    RangeClient().receive(at(through(proxy)), 0, 500_000, Counters(), pieces)
+    assert [start for start, _ in told] == list(range(0, 500_000, 100_000))
+    assert b"".join(content for _, content in told) == CONTENT[:500_000]
+    assert proxy.ranges[1] == "bytes=250000-499999"
+
+
+def test_a_piece_is_there_before_the_range_is_and_its_memory_is_used_again(proxy: Faults) -> None:
+    told: list[tuple[int, int]] = []
+    held: list[memoryview] = []
+
+    def arrived(start: int, content: memoryview) -> None:
+        told.append((start, len(proxy.ranges)))
+        held[:] = [content]
+
+    proxy.add(Fault(stall=250_000))
+    client = RangeClient(retry=Retry(stall=0.2))
+    client.receive(at(through(proxy)), 0, 500_000, Counters(), Pieces(100_000, arrived))
+    assert told == [(0, 1), (100_000, 1), (200_000, 2), (300_000, 2), (400_000, 2)]
+    del held[:]
+    gc.collect()
+    assert client._live.buffers.lent == 0
+    assert 0 < client._live.buffers.idle < 3 * 100_000  # one that is held, one that is filled
 
 
 def test_the_whole_of_an_object_is_made_up_for_too(proxy: Faults) -> None:

@@ -438,6 +438,10 @@ class TestS3:
         said = in_fork(lambda: open_store(f"s3://{bucket}/p").read("a"))
         assert said.startswith("StoreError: request failed: connection refused (gave up after ")
         assert f"s3://{bucket}/p/a" in said
+        for host, why in (("127.0.0.1:9", "connection refused"), ("no-such-host.invalid", "name or service not known")):
+            monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}")
+            with pytest.raises(StoreError, match=rf"nothing was reached at {host} \(.*{why}\): is the address right"):
+                open_store(f"s3://{bucket}/p").stat("a")
         assert monotonic() - begun < 30
 
 
@@ -445,7 +449,8 @@ class TestS3:
     ("url", "says"),
     [
         ("ftp://host/x", "not a store URL"),
-        ("http://host/x", "not a store URL"),
+        ("", "no store is named"),
+        ("http://host/x", "the store itself .* not an index service"),
         ("s3:bucket/x", "no bucket"),
         ("s3://", "no bucket"),
         ("s3:///prefix", "no bucket"),

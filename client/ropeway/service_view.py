@@ -2,8 +2,9 @@
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -17,7 +18,7 @@ import pyarrow as pa
 from ropeway import layouts, samples, shard_table, wire
 from ropeway.errors import AccessDenied, FormatError, ServiceError, StoreError
 from ropeway.layouts import Details
-from ropeway.ranges import RETRY, Counters, Counts, RangeClient, Retry
+from ropeway.ranges import RETRY, Counters, Counts, Pieces, RangeClient, Retry
 from ropeway.samples import PAGE_ROWS, Ints, Layout, Samples, ShardRef
 from ropeway.service import Service
 from ropeway.shard_bytes import ShardBytes
@@ -187,8 +188,18 @@ class ServiceBytes:
             StoreError: the URL is refused though it is fresh, or answers with other bytes than asked for.
             ServiceError: the service gives no URL.
         """
-        try:
+        with self._errors(shard):
             return self._ranges.read(partial(self._url, shard), start, stop, self._counters)
+
+    def receive(self, shard: int, start: int, stop: int, pieces: Pieces) -> None:
+        """As `read`, by pieces."""
+        with self._errors(shard):
+            self._ranges.receive(partial(self._url, shard), start, stop, self._counters, pieces)
+
+    @contextmanager
+    def _errors(self, shard: int) -> Iterator[None]:
+        try:
+            yield
         except StoreError as error:
             error.shard = self._shards[shard].path
             raise

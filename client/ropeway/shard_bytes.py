@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from ropeway.errors import StoreError
 from ropeway.manifest import is_url
-from ropeway.ranges import Counters, Counts, RangeClient
+from ropeway.ranges import Counters, Counts, Pieces, RangeClient
 from ropeway.samples import ShardRef
 from ropeway.stores import Store, open_store
 
@@ -34,6 +34,15 @@ class Counting(Protocol):
         ...
 
 
+@runtime_checkable
+class Receiving(Protocol):
+    """A reader that gives the first bytes of a range while the last are still to come, where its source can."""
+
+    def receive(self, shard: int, start: int, stop: int, pieces: Pieces) -> None:
+        """As `ShardBytes.read`, by pieces."""
+        ...
+
+
 class StoreBytes:
     """Shards read from their store; adopted ones from wherever their URL says, plain http(s) included."""
 
@@ -55,6 +64,13 @@ class StoreBytes:
     def read(self, shard: int, start: int, stop: int) -> memoryview:
         place, path = self._place(shard)
         return place.read(path, start, stop)
+
+    def receive(self, shard: int, start: int, stop: int, pieces: Pieces) -> None:
+        place, path = self._place(shard)
+        if isinstance(place, _Receiving):
+            place.receive(path, start, stop, pieces)
+        else:
+            pieces.cut(start, place.read(path, start, stop))
 
     def size(self, shard: int) -> int:
         """Bytes of a shard as it is stored."""
@@ -136,6 +152,13 @@ class _Counted(Protocol):
     def counted(self, counters: Counters) -> Store: ...
 
 
+@runtime_checkable
+class _Receiving(Protocol):
+    """A store that gives bytes by pieces."""
+
+    def receive(self, path: str, start: int, stop: int, pieces: Pieces, /) -> None: ...
+
+
 class _Web:
     """Objects at plain http(s) URLs: on web servers, or presigned."""
 
@@ -144,6 +167,9 @@ class _Web:
 
     def read(self, url: str, start: int, stop: int) -> memoryview:
         return self._client.read(lambda _: url, start, stop, self._counters)
+
+    def receive(self, url: str, start: int, stop: int, pieces: Pieces) -> None:
+        self._client.receive(lambda _: url, start, stop, self._counters, pieces)
 
     def size(self, url: str) -> int:
         return self._client.size(lambda _: url, self._counters)

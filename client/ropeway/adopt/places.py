@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from braceexpand import braceexpand
 
-from ropeway.errors import UsageError
+from ropeway.errors import NotFound, UsageError
 from ropeway.manifest import SplitName
 from ropeway.ranges import Counters, RangeClient
 from ropeway.stores import open_store
@@ -21,6 +21,8 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://")
 _PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst")
 _AT_ONCE = 16
 """Objects asked for their size at a time."""
+_NAMED = 5
+"""Missing shards told by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ def find(patterns: Mapping[SplitName, Iterable[str]]) -> list[Place]:
 
     Raises:
         UsageError: a pattern matches nothing, a shard is there twice, or is a compressed archive.
-        NotFound, StoreError: an object is not there, or the store can't be read.
+        NotFound: shards are not there; how many, and the first of them.
+        StoreError: the store can't be read.
     """
     wanted: list[tuple[SplitName, str]] = []
     for split, given in patterns.items():
@@ -65,7 +68,18 @@ def find(patterns: Mapping[SplitName, Iterable[str]]) -> list[Place]:
             raise UsageError("a compressed tar has no byte ranges to read samples by: unpack it (gunzip), then adopt "
                              "the plain .tar", url=url)  # fmt: skip
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(pool.map(lambda one: _place(*one), wanted))
+        found = list(pool.map(lambda one: _place(*one), wanted))
+    _check_there([one for one in found if isinstance(one, NotFound)], len(wanted))
+    return [one for one in found if isinstance(one, Place)]
+
+
+def _check_there(missing: Sequence[NotFound], wanted: int) -> None:
+    if len(missing) == 1:
+        raise missing[0]
+    if missing:
+        first = ", ".join(str(error.url).rpartition("/")[2] for error in missing[:_NAMED])
+        more = ", …" if len(missing) > _NAMED else ""
+        raise NotFound(f"{len(missing)} of {wanted} shards are not there: {first}{more}", url=missing[0].url)
 
 
 def _expanded(pattern: str) -> list[str]:
@@ -110,7 +124,15 @@ def _local(url: str) -> Path:
     return Path(unquote(url.removeprefix("file://").removeprefix("localhost")))
 
 
-def _place(split: SplitName, url: str) -> Place:
+def _place(split: SplitName, url: str) -> Place | NotFound:
+    """A shard, or that it is not there: who names a range wants to know of all that are not."""
+    try:
+        return _found(split, url)
+    except NotFound as error:
+        return error
+
+
+def _found(split: SplitName, url: str) -> Place:
     if url.startswith(("http://", "https://")):
         return Place(url, split, RangeClient().size(lambda _: url, Counters()), "")
     root, _, name = url.rpartition("/")

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ropeway import index, manifest
+from ropeway import index, manifest, manifest_reading
 from ropeway.adopt import names
 from ropeway.adopt.kept import Kept
 from ropeway.adopt.rules import UNKNOWN, MetaRules, PartRules, Rules
@@ -103,7 +103,7 @@ def build(store: Store, dataset: str, version: str, rules: Rules, scans: Sequenc
             skipped={"broken shard": len(broken)} if broken else {},
         ),
     )  # fmt: skip
-    manifest.check(made)
+    manifest_reading.check(made)
     return made
 
 

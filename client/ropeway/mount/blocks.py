@@ -1,21 +1,25 @@
-"""Ranges of shards that are held or under way: which bytes they cover, and which go when memory runs out."""
+"""Ranges of shards that are held or under way: which bytes they cover, and which go when memory runs out.
+
+Blocks that lie one after the other come by one request. Each is waited for, given, and let go by itself: so there is
+little memory in use at a time, and it is used again while the processor still has it in its cache.
+"""
 
 import threading
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeAlias
 
 GRID = 4 << 20
-"""Blocks begin and end at multiples of so many bytes, or where their shard ends."""
+"""Blocks begin and end at multiples of so many bytes, or where their range does."""
 
 Place: TypeAlias = tuple[str, int, int]
 """A shard's path, and the bytes `start` to `stop` of it."""
 
-Fetch: TypeAlias = Callable[[int, int], Future[memoryview]]
-"""Begins to fetch a range of a shard."""
+Fetch: TypeAlias = Callable[[int, int, int], Iterable[tuple[int, Future[memoryview]]]]
+"""Begins to fetch bytes `start` to `stop` of a shard by blocks of a `size`: where each begins, and its content."""
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +37,11 @@ class Block:
     @property
     def stop(self) -> int:
         return self.place[2]
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nobody was given any of it."""
+        return self.unread == self.stop - self.start
 
 
 class Blocks:
@@ -57,7 +66,11 @@ class Blocks:
     def exactly(self, path: str, start: int, stop: int, fetch: Fetch) -> Block:
         """A range as it is; begun unless it is there. What failed is begun anew."""
         with self._lock:
-            return self._usable((path, start, stop)) or self._begin((path, start, stop), fetch)
+            found = self._usable((path, start, stop))
+            if found is None:
+                ((_, content),) = fetch(start, stop, stop - start)
+                found = self._keep((path, start, stop), content)
+            return found
 
     def cover(
         self, path: str, start: int, stop: int, end: int, size_at: Callable[[int], int], fetch: Fetch
@@ -65,7 +78,8 @@ class Blocks:
         """Blocks that cover bytes `start` to `stop` of a shard with `end` bytes, in order, none overlapping.
 
         Args:
-            size_at: bytes that a block should have which is begun at that multiple of `GRID`; itself a multiple.
+            size_at: bytes to ask for at once where blocks are missing from that multiple of `GRID` on; itself a
+                multiple.
             fetch: begins those that are missing. What failed is begun anew.
         """
         found: list[Block] = []
@@ -75,7 +89,7 @@ class Blocks:
                 if block is None:
                     first = start // GRID * GRID
                     last = min(first + size_at(first), end, self._next(path, first))
-                    block = self._begin((path, first, last), fetch, covers=True)
+                    block = self._begin(path, first, last, fetch)
                 found.append(block)
                 start = block.stop
         return found
@@ -88,14 +102,16 @@ class Blocks:
                 self._drop(block)
 
     def passed(self, path: str, start: int) -> None:
-        """Let the block go that reads which are at `start` now are through with: nobody wanted all of it.
+        """Let blocks go that reads which are at `start` now are through with: nobody wanted all of them.
 
         What lies just behind them may still be asked for: kernels send the reads of one file side by side.
         """
         with self._lock:
-            block = self._at(path, max(0, start - 2 * GRID))
-            if block is not None and block.stop <= start - GRID:
-                self._drop(block)
+            places = self._covering.get(path, [])
+            first = bisect_right(places, start - 4 * GRID, key=lambda place: place[1])
+            last = bisect_right(places, start - GRID, key=lambda place: place[2])
+            for place in places[first:last]:
+                self._drop(self._held[place])
 
     def failed(self, block: Block) -> None:
         """Let a block go, so that the next read asks anew."""
@@ -123,13 +139,18 @@ class Blocks:
             self._held.move_to_end(place)
         return block
 
-    def _begin(self, place: Place, fetch: Fetch, *, covers: bool = False) -> Block:
-        path, start, stop = place
-        self._held[place] = block = Block(place, fetch(start, stop), stop - start)
-        self._bytes += stop - start
-        if covers:
-            places = self._covering.setdefault(path, [])
-            places.insert(bisect_right(places, place), place)
+    def _begin(self, path: str, start: int, stop: int, fetch: Fetch) -> Block:
+        """Have blocks of a range come, by one request; the first of them."""
+        blocks = []
+        for at, content in fetch(start, stop, GRID):
+            place = path, at, min(at + GRID, stop)
+            insort(self._covering.setdefault(path, []), place)
+            blocks.append(self._keep(place, content))
+        return blocks[0]
+
+    def _keep(self, place: Place, content: Future[memoryview]) -> Block:
+        self._held[place] = block = Block(place, content, place[2] - place[1])
+        self._bytes += block.unread
         while self._bytes > self._memory and len(self._held) > 1:
             self._drop(next(iter(self._held.values())))
         return block

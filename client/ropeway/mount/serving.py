@@ -1,5 +1,6 @@
 """A mount while it lasts: from the kernel taking it until a signal or `ropeway unmount` ends it."""
 
+import gc
 import os
 import subprocess
 import threading
@@ -47,6 +48,7 @@ def serve(tree: Tree, folder: Path, ending: Ending, ready: Callable[[], None]) -
     main = threading.get_ident()
 
     tree.warm(WARM)
+    gc.freeze()  # what is there now stays: collections need not go through all of it while files are read
 
     def end() -> None:  # reads that wait for a store fail at once, so that FUSE's own way to end is free
         tree.close()

@@ -1,9 +1,9 @@
 """Files that are stretches of shards, and how they are read: what is asked for, or ahead of it where reads go on.
 
 A file of up to `WHOLE` bytes is fetched whole by the first read of it. Of a larger one just the bytes asked for are,
-until reads go through a shard: then whole blocks are fetched, larger and further ahead the longer that lasts. It is the
-shard that counts and not the file, so that members read in their order in the shard are as fast as the shard itself.
-What was given is let go: the kernel keeps it.
+until reads go through a shard: then runs of blocks are, longer and further ahead the longer that lasts, and each block
+is given as soon as it has come. It is the shard that counts and not the file, so that members read in their order in
+the shard are as fast as the shard itself. What was given is let go: the kernel keeps it.
 """
 
 from concurrent.futures import Future
@@ -13,22 +13,29 @@ from time import monotonic
 
 from ropeway.mount.blocks import GRID, Block, Blocks
 from ropeway.mount.flows import Flows
+from ropeway.mount.runs import Run
 from ropeway.mount.threads import Threads
 from ropeway.plan import MAX_GAP
+from ropeway.ranges import Pieces
 from ropeway.samples import Samples
-from ropeway.shard_bytes import ShardBytes
+from ropeway.shard_bytes import Receiving, ShardBytes
 
 WHOLE = 1 << 20
 """Bytes up to which a file is fetched whole: kernels ask for 128 KiB at a time, and a request costs more than the rest
 of such a file."""
 
-LARGEST = 32 << 20
-"""Bytes of the largest block. A request costs an object store about as much as some megabytes more do."""
+LONGEST = 32 << 20
+"""Bytes of the longest run, which one request is for. A request costs an object store about as much as some megabytes
+more do."""
 
 AHEAD = 4
-"""Largest blocks on their way for one flow of reads, beside the one that it reads."""
+"""Longest runs on their way for one flow of reads, at most, beside the one that it reads."""
 
-START = LARGEST - GRID
+ENOUGH = 400e6
+"""Bytes per second that the requests under way should bring together. Where one brings as many, more of them take turns
+for what there is, and fill memory with what nobody waits for."""
+
+START = LONGEST - GRID
 """Bytes ahead of a shard's first read: who begins with it mostly reads it through."""
 
 FLOW = 2
@@ -40,8 +47,11 @@ LEAP = 4 << 20
 REQUESTS = 32
 """Range requests at once."""
 
+_GUESS = 100e6
+"""Bytes per second of a request, before one has come: what large object stores give."""
+
 _NEWEST = 0.25
-"""What the newest block says of a request's rate; those before say the rest."""
+"""What the newest run says of a request's rate; those before say the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +92,10 @@ class Stretches:
 
     def __init__(self, memory: int, deadline: float) -> None:
         self._memory = memory
-        self._threads: Threads[memoryview] = Threads(REQUESTS, deadline)
+        self._threads: Threads[None] = Threads(REQUESTS, deadline)
         self._flows = Flows()
         self._blocks = Blocks(memory)
-        self._rate = float(GRID)
+        self._rate = _GUESS
         self._local: dict[str, bool] = {}
 
     def stretch(self, reader: ShardBytes, table: Samples, shard: int, start: int, size: int) -> Stretch:
@@ -109,19 +119,22 @@ class Stretches:
         if flow.run >= FLOW or (file.is_shard and (flow.run or start < LEAP)):
             return self._in_blocks(file, start, stop, flow.bytes)
         if not small:
-            return self._threads.result(self._fetch(file, start, stop))
+            ((_, content),) = self._fetch(file, start, stop, stop - start)
+            return self._threads.result(content)
         return self._given(self._blocks.exactly(file.path, *unit, partial(self._fetch, file)), start, stop)
 
     def _in_blocks(self, file: Stretch, start: int, stop: int, come: int) -> bytes | memoryview:
         """Bytes `start` to `stop` for a flow that has come through so many; about twice as many are read ahead.
 
-        What is waited for comes in the smallest blocks, what is ahead in larger ones.
+        What is waited for comes in the shortest runs, what is ahead in longer ones.
         """
-        share = self._memory // self._flows.active()
-        largest, window = reach(share, self._rate, 2 * come + (START if file.is_shard else 0))
         cover = partial(self._blocks.cover, file.path, end=file.end, fetch=partial(self._fetch, file))
         blocks = cover(start, stop, size_at=lambda _: GRID)
-        cover(blocks[-1].stop, stop + window, size_at=lambda at: min(largest - at % largest, _rounded(window)))
+        if blocks[-1].is_new:  # once per block is often enough
+            share = self._memory // self._flows.active()
+            longest, window = reach(share, self._rate, 2 * come + (START if file.is_shard else 0))
+            usual = _rounded(window + GRID)
+            cover(blocks[-1].stop, stop + window, size_at=lambda at: min(longest - at % longest, usual))
         pieces = [self._given(block, max(start, block.start), min(stop, block.stop)) for block in blocks]
         self._blocks.passed(file.path, start)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -135,15 +148,20 @@ class Stretches:
         self._blocks.given(block, stop - start)
         return content[start - block.start : stop - block.start]
 
-    def _fetch(self, file: Stretch, start: int, stop: int) -> Future[memoryview]:
-        return self._threads.begin(partial(self._timed, file, start, stop))
+    def _fetch(self, file: Stretch, start: int, stop: int, size: int) -> list[tuple[int, Future[memoryview]]]:
+        run = Run(start, stop, size)
+        blocks = run.blocks()
+        run.follow(self._threads.begin(partial(self._receive, file, start, stop, run.pieces)))
+        return blocks
 
-    def _timed(self, file: Stretch, start: int, stop: int) -> memoryview:
-        begun = monotonic()
-        content = file.reader.read(file.shard, start, stop)
+    def _receive(self, file: Stretch, start: int, stop: int, pieces: Pieces) -> None:
+        begun, reader = monotonic(), file.reader
+        if isinstance(reader, Receiving):
+            reader.receive(file.shard, start, stop, pieces)
+        else:
+            pieces.cut(start, reader.read(file.shard, start, stop))
         if stop - start >= GRID:
             self._rate += _NEWEST * ((stop - start) / max(monotonic() - begun, 1e-6) - self._rate)
-        return content
 
     def _is_local(self, file: Stretch) -> bool:
         """Whether the shard is a file of this machine: its kernel reads ahead and caches as it is."""
@@ -161,11 +179,12 @@ def reach(share: int, rate: float, wanted: int) -> tuple[int, int]:
         wanted: bytes ahead that its past is worth.
 
     Returns:
-        Bytes of its largest blocks: as much as a request brings in a second, in the share with those before and after
+        Bytes of its longest runs: as much as a request brings in a second, in the share with those before and after
         them; and bytes from a read on that should be there or on their way.
     """
-    largest = _rounded(min(LARGEST, share // (AHEAD + 2), int(rate)))
-    return largest, max(0, min(AHEAD * largest, share - 2 * largest, wanted))
+    ahead = min(AHEAD, 1 + int(ENOUGH / rate))
+    longest = _rounded(min(LONGEST, share // (ahead + 2), int(rate)))
+    return longest, max(0, min(ahead * longest, share - 2 * longest, wanted))
 
 
 def _rounded(size: int) -> int:

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from ropeway.errors import StoreError
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Threads(Generic[T]):
@@ -42,8 +43,8 @@ class Threads(Generic[T]):
         self._calls.put((call, future))
         return future
 
-    def result(self, future: Future[T]) -> T:
-        """What a call gave.
+    def result(self, future: Future[R]) -> R:
+        """What a call gave, or one of the results that it gives before its end.
 
         Raises:
             StoreError: it takes too long, or was ended by `close`; else what it raised.

@@ -4,5 +4,6 @@ from ropeway.ranges.client import RangeClient
 from ropeway.ranges.counts import Counters, Counts
 from ropeway.ranges.policy import HEDGE, RETRY, Hedge, Retry
 from ropeway.ranges.reading import UrlOf
+from ropeway.ranges.target import Pieces
 
-__all__ = ["HEDGE", "RETRY", "Counters", "Counts", "Hedge", "RangeClient", "Retry", "UrlOf"]
+__all__ = ["HEDGE", "RETRY", "Counters", "Counts", "Hedge", "Pieces", "RangeClient", "Retry", "UrlOf"]

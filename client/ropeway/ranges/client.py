@@ -9,6 +9,7 @@ from ropeway.ranges.counts import Counters
 from ropeway.ranges.live import Live
 from ropeway.ranges.policy import HEDGE, RETRY, Hedge, Retry
 from ropeway.ranges.reading import Reading, UrlOf
+from ropeway.ranges.target import Pieces, Target
 from ropeway.stores.protocol import too_short
 
 
@@ -47,20 +48,32 @@ class RangeClient:
             StoreError: the object is shorter, the host does not answer in time, or with other bytes than asked for.
                 Its `url` is without the query.
         """
+        buffer = self._filled(url_of, start, stop, counters).buffer
+        return memoryview(b"") if buffer is None else buffer.data
+
+    def receive(self, url_of: UrlOf, start: int, stop: int, counters: Counters, pieces: Pieces) -> None:
+        """As `read`; the bytes are given by pieces, the first ones while the last are still to come.
+
+        Raises:
+            As `read`; what was told until then are the object's bytes all the same.
+        """
+        self._filled(url_of, start, stop, counters, pieces)
+
+    def _filled(
+        self, url_of: UrlOf, start: int, stop: int | None, counters: Counters, pieces: Pieces | None = None
+    ) -> Target:
         if stop is not None and stop <= start:
-            return memoryview(b"")
+            return Target(start, stop)
         try:
-            target = self._reading(url_of, start, stop, counters).run()
+            return self._reading(url_of, start, stop, counters, pieces).run()
         except Ended as ended:
             url = shown(url_of(""))
             size = self.size(url_of, counters) if ended.size is None else ended.size
             if stop is None:
-                return memoryview(b"")
+                return Target(start, stop)
             if size >= stop:
                 raise StoreError(f"the server refuses bytes {start} to {stop} of {size}", url=url) from None
             raise too_short(size, stop, url) from None
-        assert target.buffer is not None
-        return target.buffer.data
 
     def size(self, url_of: UrlOf, counters: Counters) -> int:
         """Bytes of an object; asked by a GET for its first one, which presigned URLs allow.
@@ -76,6 +89,8 @@ class RangeClient:
             raise StoreError("the server does not say how many bytes the object has", url=shown(url_of("")))
         return total
 
-    def _reading(self, url_of: UrlOf, start: int, stop: int | None, counters: Counters) -> Reading:
+    def _reading(
+        self, url_of: UrlOf, start: int, stop: int | None, counters: Counters, pieces: Pieces | None = None
+    ) -> Reading:
         self._live = live = self._live.here()
-        return Reading(live, counters, url_of, start, stop, self._denied)
+        return Reading(live, counters, url_of, start, stop, self._denied, pieces)

@@ -12,7 +12,7 @@ from ropeway.ranges.counts import Counters
 from ropeway.ranges.live import Live
 from ropeway.ranges.race import Race
 from ropeway.ranges.request import Requests
-from ropeway.ranges.target import Target
+from ropeway.ranges.target import Pieces, Target
 
 UrlOf = Callable[[str], str]
 """Gives the URL to read an object by. Its argument is the URL that was just refused, or empty; the same URL in answer
@@ -28,13 +28,15 @@ class Reading:
         url_of: gives the object's URL.
         start, stop: of the range; stop None means to the object's end.
         denied: what to tell when a fresh URL is refused too.
+        pieces: by which it is received, or None.
     """
 
     def __init__(
-        self, live: Live, counters: Counters, url_of: UrlOf, start: int, stop: int | None, denied: str
-    ) -> None:
+        self, live: Live, counters: Counters, url_of: UrlOf, start: int, stop: int | None, denied: str,
+        pieces: Pieces | None = None,
+    ) -> None:  # fmt: skip
         self._live, self._counters, self._url_of, self._denied = live, counters, url_of, denied
-        self._target = Target(start, stop)
+        self._target = Target(start, stop, pieces)
         self._begun = monotonic()
         self._url = ""
         self._renewed = False
@@ -80,7 +82,7 @@ class Reading:
     def _second(self) -> Target:
         """One try beside the first, with a buffer of its own."""
         self._counters.add(hedges=1)
-        target = Target(self._target.start, self._target.stop)
+        target = Target(self._target.start, self._target.stop, self._target.pieces)
         self._requests.get(self._url, target)
         return target
 

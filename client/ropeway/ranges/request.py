@@ -95,13 +95,10 @@ class Requests:
             response.close()
 
     def _accept(self, target: Target, body: Body, url: SplitResult) -> None:
-        """Make room for a body, the first time."""
-        if target.buffer is None:
-            if target.stop is None:  # an object that is read whole is read once
-                target.stop = target.start + body.length
-                target.buffer = np.empty(body.length, np.uint8)
-            else:
-                target.buffer = self._live.buffers.take(target.stop - target.start)
+        """See that a body goes with what is there."""
+        if target.stop is None:  # an object that is read whole is read once
+            target.stop = target.start + body.length
+            target.buffer = np.empty(body.length, np.uint8)
         if target.etag and body.etag and target.etag != body.etag:
             raise StoreError("the object was replaced while it was read", url=shown(url))
         target.total, target.etag = body.total, body.etag
@@ -112,21 +109,21 @@ class Requests:
         Raises:
             Passing: they are not all there, or come too slowly.
         """
-        left, received = target.left[:length], 0
-        limit = self._begun + self._live.retry.limit(len(target.left) + target.done)
+        received = 0
+        limit = self._begun + self._live.retry.limit(target.missing + target.done)
         try:
             while received < length:
-                got = _into(response, left[received:])
+                got = _into(response, target.room(self._live.buffers)[: length - received])
                 received += got
-                target.done += got
+                target.add(got)
                 if not got:
                     raise Passing(f"the answer broke off after {received} of {length} bytes")
                 if received < length and monotonic() > limit:
                     raise Passing(f"{received} of {length} bytes came in time")
         finally:
             self._counters.add(bytes=received)
-        if target.left:
-            raise Passing(f"the answer had {length} bytes, {len(target.left)} are missing", after=None)
+        if target.missing:
+            raise Passing(f"the answer had {length} bytes, {target.missing} are missing", after=None)
 
 
 def _range(start: int, stop: int | None) -> str:

@@ -18,8 +18,10 @@ def open_store(url: str | Path) -> Store:
     Nothing is contacted yet.
 
     Raises:
-        UsageError: the URL's scheme is not one of these, or a bucket is missing.
+        UsageError: the URL's scheme is not one of these, or it names no bucket, or nothing at all.
     """
+    if url == "":
+        raise UsageError("no store is named: give its URL, or '.' for this folder")
     parts = urlsplit(str(url))
     if parts.scheme == "" or isinstance(url, Path):
         return LocalStore(url)
@@ -27,6 +29,8 @@ def open_store(url: str | Path) -> Store:
         if parts.netloc not in ("", "localhost") or not parts.path:
             raise UsageError("not a directory of this machine (write file:///dir, with three slashes)", url=str(url))
         return LocalStore(unquote(parts.path))
+    if parts.scheme in ("http", "https"):
+        raise UsageError("this takes the store itself (a path, s3:// gs:// az://), not an index service", url=str(url))
     if parts.scheme not in _OBJECT_STORES:
         raise UsageError("not a store URL (a path, or file:// s3:// gs:// az:// memory://)", url=str(url))
     if not parts.netloc:

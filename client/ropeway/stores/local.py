@@ -61,12 +61,9 @@ class LocalStore:
         check_folder(prefix, self._url(prefix))
         found = []
         with self._errors(prefix):
-            for folder, _, names in os.walk(self.root / prefix, onerror=_unless_gone):
-                for name in names:
-                    if not name.startswith(_TEMPORARY):
-                        file = Path(folder, name)
-                        with suppress(FileNotFoundError):  # deleted since it was listed
-                            found.append(_stat(file.relative_to(self.root).as_posix(), file.stat()))
+            for file in _files(self.root / prefix):
+                with suppress(FileNotFoundError):  # deleted since it was listed
+                    found.append(_stat(file.relative_to(self.root).as_posix(), file.stat()))
         yield from sorted(found, key=lambda stat: stat.path)
 
     def folders(self, prefix: str = "") -> list[str]:
@@ -195,6 +192,12 @@ def _stat(path: str, status: os.stat_result) -> Stat:
 def _digest(content: bytes) -> str:
     """What `swap` compares: inode and time of a file would not do, both come back when files are replaced quickly."""
     return hashlib.sha256(content).hexdigest()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files below a folder, but for those that are still being written."""
+    for inside, _, names in os.walk(folder, onerror=_unless_gone):
+        yield from (Path(inside, name) for name in names if not name.startswith(_TEMPORARY))
 
 
 def _unless_gone(error: OSError) -> None:

@@ -20,7 +20,7 @@ from obstore import exceptions as failures
 from obstore.store import MemoryStore, ObjectStore, S3Store
 
 from ropeway.errors import AccessDenied, AlreadyExists, Conflict, NotFound, StoreError
-from ropeway.ranges import Counters
+from ropeway.ranges import Counters, Pieces
 from ropeway.stores.protocol import Content, Stat, check_folder, check_path, check_range, too_short
 from ropeway.stores.signed import DENIED, Aws, SignedReader
 
@@ -33,6 +33,13 @@ _RETRY: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
 
 _BUFFER = 64 << 10
 """Bytes gathered before they are written to the file that is uploaded."""
+
+_UNREACHED = re.compile(
+    r"performing [A-Z]+ \w+://(?P<host>[^/\s]+)"
+    r'.*"(?:dns|tcp connect) error"(?:.*?(?:message|error): "(?P<why>[^"]+)")?',
+    re.DOTALL,
+)
+"""obstore's words, with their debug source, where no connection came about."""
 
 _started: list[int] = []
 """The process that first used obstore: its threads serve that process only, and a forked child would wait for ever."""
@@ -97,6 +104,15 @@ class BucketStore:
         if len(data) != stop - start:
             raise too_short(start + len(data), stop, self._url(path))
         return data
+
+    def receive(self, path: str, start: int, stop: int, pieces: Pieces) -> None:
+        """As `read`, by pieces: those of S3 are given as they come."""
+        check_range(start, stop, self._url(path))
+        if self._signed is None:
+            pieces.cut(start, self.read(path, start, stop))
+            return
+        with self._errors(path):
+            self._signed.receive(path, start, stop, self._counters, pieces)
 
     def _read_range(self, path: str, start: int, stop: int) -> memoryview:
         try:
@@ -236,6 +252,11 @@ def _problem(error: BaseException, url: str) -> StoreError:
             return AccessDenied(DENIED, url=url)
         case "404":
             return NotFound("no such bucket", url=url)
+    unreached = _UNREACHED.search(str(error))
+    if unreached:
+        host, why = unreached["host"].rpartition("@")[2], (unreached["why"] or "no answer in time").lower()
+        return StoreError(f"nothing was reached at {host} ({why}): is the address right, and can this host reach it?",
+                          url=url)  # fmt: skip
     return StoreError(f"request failed: {_first_line(error)}", url=url)
 
 

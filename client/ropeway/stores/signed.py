@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ropeway.errors import AccessDenied, StoreError
-from ropeway.ranges import Counters, RangeClient, UrlOf
+from ropeway.ranges import Counters, Pieces, RangeClient, UrlOf
 
 DENIED = "access denied: check the credentials and what they may do"
 
@@ -125,6 +125,10 @@ class SignedReader:
         if stop is None:
             return self._ranges.read(url_of, 0, None, counters)[start:]
         return self._ranges.read(url_of, start, stop, counters)
+
+    def receive(self, path: str, start: int, stop: int, counters: Counters, pieces: Pieces) -> None:
+        """As `read`, by pieces: see `RangeClient.receive`."""
+        self._ranges.receive(self.urls(path), start, stop, counters, pieces)
 
     def urls(self, path: str) -> UrlOf:
         """Where to read one object."""
