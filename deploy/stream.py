@@ -3,6 +3,7 @@
 What it asks for comes from ROPEWAY_SERVICE, ROPEWAY_TASK and ROPEWAY_TOKEN. Put a model where it says so.
 """
 
+import json
 import os
 from time import perf_counter
 
@@ -34,6 +35,8 @@ def main() -> None:
             rate = int(seen) / (perf_counter() - began)
             told = f"{int(seen)} of {view.samples} samples on {dist.get_world_size()} ranks, {rate:.0f}/s"
             print(f"epoch {epoch}: {told}")  # noqa: T201
+    if dist.get_rank() == 0:
+        print(json.dumps(loader.report()))  # noqa: T201 - to keep beside the model: exactly what it was trained on
     dist.barrier()  # a rank that leaves while others still talk to it can abort them
     dist.destroy_process_group()
 

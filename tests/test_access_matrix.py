@@ -18,6 +18,7 @@ import guarded
 import tiny_store
 from guarded import KINDS
 from ropeway import manifest as m
+from ropeway import wire
 from ropeway.catalog import StoreCatalog
 from ropeway.definition import Definition
 from ropeway.stores import open_store
@@ -70,9 +71,9 @@ class World(NamedTuple):
     store: Path
     headers: dict[str, str | None]
 
-    def ask(self, who: str, method: str, path: str, body: object = None) -> Asked:
+    def ask(self, who: str, method: str, path: str, body: object = None, **more: str) -> Asked:
         header = self.headers[who]
-        headers = {"Content-Type": "application/json"} | ({} if header is None else {"Authorization": header})
+        headers = {"Content-Type": "application/json", **more} | ({} if header is None else {"Authorization": header})
         answer = http.request(method, self.url + path, body=None if body is None else json.dumps(body), headers=headers,
                               retries=False, redirect=False)  # fmt: skip
         heads = "\n".join(f"{name}: {value}" for name, value in answer.headers.items())
@@ -171,6 +172,8 @@ def requests(dataset: str, view: str) -> list[tuple[str, str, object]]:
             "/v1/views",
             {"kind": "query", "query": {"datasets": ["free"]}, "versions": {"free": VERSION, dataset: VERSION}},
         ),
+        ("POST", "/v1/views", {"kind": "limit", "of": whole(dataset), "count": 3}),
+        ("POST", "/v1/views", {"kind": "few-shot", "of": whole(dataset), "task": f"task-{dataset}", "per_class": 1}),
         ("GET", "/v1/saved", None),
         ("GET", f"/v1/views/named-{dataset}", None),
         ("PUT", f"/v1/saved/named-{dataset}", {"view": view}),
@@ -188,11 +191,17 @@ def requests(dataset: str, view: str) -> list[tuple[str, str, object]]:
         ("POST", f"/v1/views/{view}/credentials", {}),
         ("GET", f"/v1/samples/{dataset}/{key}", None),
         ("GET", f"/v1/samples/{dataset}/{key}/part-{dataset}", None),
+        ("GET", f"/v1/samples/{dataset}/{key}/preview", None),
         ("GET", f"/v1/objects/{dataset}/{VERSION}/train-000000.tar", None),
         ("HEAD", f"/v1/objects/{dataset}/{VERSION}/train-000000.tar", None),
         ("GET", f"/v1/objects/free/{VERSION}/../../{dataset}/{VERSION}/train-000000.tar", None),
         ("GET", f"/v1/objects/{dataset}/{VERSION}/manifest.json", None),
     ]
+
+
+def whole(dataset: str) -> dict[str, Any]:
+    """The definition of the view of all samples of a dataset."""
+    return {"kind": "query", "query": {"datasets": [dataset]}, "versions": {dataset: VERSION}}
 
 
 def marks(dataset: str) -> list[str]:
@@ -234,6 +243,17 @@ def test_nothing_leaks(world: World, views: dict[str, str], who: str, dataset: s
                 assert not told, (who, method, path, body, answer)
             if dataset in hidden and (dataset in path or (view == views[dataset] and view in path)):
                 assert answer.status >= 400 or path.startswith("/v1/stats"), (who, path, answer)
+
+
+@pytest.mark.parametrize(("who", "accept"), [("nobody", wire.MEDIA_TYPE), ("counting", wire.ARROW)])
+def test_nothing_leaks_in_other_media_types(world: World, views: dict[str, str], who: str, accept: str) -> None:
+    hidden = set(KINDS) - (READS[who] or set())
+    for dataset in KINDS:
+        for method, path, body in requests(dataset, views[dataset]):
+            asked, answer = quote(json.dumps([path, body])), world.ask(who, method, path, body, Accept=accept)
+            for other in hidden - ({"closed"} if who == "counting" and _counts(path) else set()):
+                told = [mark for mark in marks(other) if mark in answer.text and quote(mark) not in asked]
+                assert not told, (who, method, path, body, answer)
 
 
 def _counts(path: str) -> bool:
@@ -288,6 +308,39 @@ def test_what_is_hidden_and_what_is_not_there_are_told_in_the_same_words(
 def _words(answer: Asked, dataset: str, view: str) -> tuple[int, str]:
     lines = [line for line in answer.text.splitlines() if not line.startswith(("date:", "x-request-id:"))]
     return answer.status, "\n".join(lines).replace(dataset, "DATASET").replace(view, "VIEW")
+
+
+def joined(dataset: str) -> dict[str, Any]:
+    """The definition of a view of free samples, each with a partner of another dataset."""
+    return {"kind": "join", "of": whole("free"), "other": whole(dataset), "on": ["split"], "within": 0.5, "time": "age"}
+
+
+@pytest.mark.parametrize("dataset", sorted(KINDS.keys() - {"free"}))
+def test_a_joined_view_is_there_for_who_reads_both_sides_alone(world: World, dataset: str) -> None:
+    made = world.ask("admin", "POST", "/v1/views", joined(dataset))
+    assert made.status in (200, 201), made.text
+    view = json.JSONDecoder().raw_decode(made.text)[0]["id"]
+    assert world.ask("admin", "POST", f"/v1/views/{view}/licence").status == 200
+    told = world.ask("admin", "GET", f"/v1/views/{view}/samples").text
+    assert all(mark in told for mark in ("key-free-", f"key-{dataset}-"))
+    for who in ("nobody", "by tier", "by group", "limited", "counting", "limited admin", "expired"):
+        may = READS[who]
+        for method, path, body in [("POST", "/v1/views", joined(dataset)), *requests(dataset, view)]:
+            if path != "/v1/views" and view not in path:
+                continue
+            answer = world.ask(who, method, path, body)
+            if may is None:
+                assert answer.status == 401, (who, path, answer)
+            elif not {"free", dataset} <= may and (view in path or body == joined(dataset)):
+                absent = world.ask(who, method, path.replace(view, "0" * 16), _absent(body, dataset))
+                assert answer.status == (401 if (who, method) == ("nobody", "POST") and "licence" in path else 404)
+                assert _words(answer, dataset, view) == _words(absent, "a" * len(dataset), "0" * 16), (who, path)
+            elif view in path and who != "nobody" and path.endswith("/licence"):
+                assert answer.status == 200, (who, path, answer)
+
+
+def _absent(body: object, dataset: str) -> object:
+    return json.loads(json.dumps(body).replace(dataset, "a" * len(dataset)))
 
 
 @pytest.mark.parametrize("who", [name for name in READS if name != "admin"])

@@ -19,6 +19,7 @@ import urllib3
 import yaml
 from botocore.exceptions import ClientError
 from distributed.cli import dask_scheduler, dask_worker
+from fastapi import FastAPI
 
 import packed
 import ropeway
@@ -26,6 +27,7 @@ from ropeway.cli import make_app
 from ropeway.errors import AccessDenied
 from ropeway.manifest import latest_path
 from ropeway.stores import open_store
+from ropeway_server.run import configured
 from ropeway_server.settings import load
 from ropeway_shardgen.demo.seaweedfs import S3Server, running
 from ropeway_shardgen.pack import pack
@@ -106,6 +108,12 @@ def test_compose_nginx_and_prometheus_name_the_same_replicas() -> None:
     assert set(re.findall(r"server (service-\d):8080", (DEPLOY / "nginx.conf").read_text())) == replicas
     scraped = documents(DEPLOY / "prometheus.yaml")[0]["scrape_configs"][0]["static_configs"][0]["targets"]
     assert set(scraped) == {f"{name}:8080" for name in replicas}
+
+
+def test_nginx_lets_idle_connections_go_before_the_service_does() -> None:
+    (upstream,) = re.findall(r"upstream replicas \{(.*?)\}", (DEPLOY / "nginx.conf").read_text(), re.DOTALL)
+    (seconds,) = re.findall(r"keepalive_timeout (\d+)s;", upstream)
+    assert 0 < int(seconds) < configured(FastAPI(), load(None, {}, {"store": "memory://"})).timeout_keep_alive
 
 
 def test_compose_hardens_the_service_and_holds_no_secret() -> None:
@@ -276,6 +284,8 @@ def test_the_slurm_script_streams_on_every_rank(service: str, tmp_path: Path) ->
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
     assert found.stdout.count("90 of 90 samples on 2 ranks") == 2
+    told = json.loads(found.stdout.splitlines()[-1])
+    assert (told["views"][0]["samples"], told["state"]["epoch"], told["world_size"]) == (90, 2, 2)
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from indexed import SIZE, VERSION, publish, row
-from ropeway import counting
+from ropeway import codes, counting
 from ropeway import manifest as m
 from ropeway.catalog import StoreCatalog, connect
 from ropeway.definition import Selected
@@ -277,6 +278,24 @@ class TestStats:
         before = len(asked)
         catalog.stats(["split"], datasets=["two"])
         assert len(asked) == before + 1  # the oldest of many was let go
+
+    def test_columns_of_few_values_are_numbered_when_an_index_is_read(
+        self, catalog: StoreCatalog, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lengths = list[int]()
+
+        def numbered(stored: pa.Array, place: Any) -> codes.Codes:
+            lengths.append(len(stored))
+            return codes.coded(stored, place)
+
+        monkeypatch.setattr("ropeway.indexed.coded", numbered)
+        catalog.stats([], datasets=["one"])
+        before = len(lengths)
+        assert before == 3  # split, Site and age
+        catalog.stats(["split", "site", "age"], datasets=["one"])
+        assert len(lengths) == before
+        catalog.stats(["key"], datasets=["one"])
+        assert len(lengths) == before + 1
 
     def test_by_columns_of_rows_and_datasets(self, catalog: StoreCatalog) -> None:
         by = ["domain", "split", "Site"]

@@ -156,8 +156,7 @@ def test_an_index_and_its_manifest_agree(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     manifest = publish(store, "d", ROWS, parts=["x", "note"], tasks=TASKS, meta=META)
     rows = load_index(store, manifest)
-    assert rows.column("row").to_pylist() == [0, 1, 2]
-    plain = rows.drop_columns(["row"])
+    assert rows.column("key").to_pylist() == ["k0", "k1", "k2"]
     for change, says in (
         (lambda t: t.drop_columns(["note.length"]), "index lacks the columns note.length"),
         (lambda t: t.drop_columns(["task.ef"]), "index lacks the columns task.ef"),
@@ -167,7 +166,7 @@ def test_an_index_and_its_manifest_agree(tmp_path: Path) -> None:
          "index column task.sex is string, not int32"),
     ):  # fmt: skip
         with pytest.raises(FormatError, match=says) as caught:
-            index.check(cast("Any", change)(plain), manifest)
+            index.check(cast("Any", change)(rows), manifest)
         assert "dataset d" in str(caught.value)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 import guarded
 import ropeway
+import tiny_store
 from guarded import call, make_grant, make_token
 from ropeway import licences
 from ropeway import manifest as m
@@ -31,7 +32,7 @@ def test_a_licence_is_accepted_once_per_view(guarded_store: str, database_url: s
         assert found.licence.terms == ("NC", "SA", "credentialed")
         assert {one.dataset for one in found.licence.datasets} == {"free", "alike", "trained"}
         assert any("alike" in conflict and "trained" in conflict for conflict in found.licence.conflicts)
-        reads = ("shards", "samples", "columns?name=age")
+        reads = ("shards", "samples", "columns?name=age", "layout", "layout/part-trained")
         for refused in (view, part):
             for path in reads:
                 answer = call("GET", f"{url}/v1/views/{refused.id}/{path}", token)
@@ -39,12 +40,22 @@ def test_a_licence_is_accepted_once_per_view(guarded_store: str, database_url: s
                 assert "ropeway licence" in answer.json()["detail"]
             with pytest.raises(AccessDenied, match="has terms to accept first"):
                 refused.table()
-            assert call("POST", f"{url}/v1/views/{refused.id}/access", token, {}).status == 403
+            for path, body in (("access", {}), ("credentials", {}), ("details", {"rows": [[0, 1]]})):
+                assert call("POST", f"{url}/v1/views/{refused.id}/{path}", token, body).status == 403
+        sample = f"{url}/v1/samples/trained/key-trained-00-0"
+        alone = [
+            sample,
+            f"{sample}/part-trained",
+            f"{sample}/preview",
+            f"{url}/v1/objects/trained/{tiny_store.VERSION}/train-000000.tar",
+        ]
+        assert {call("GET", place, token).status for place in alone} == {403}
         first = catalog.accept(view.id).accepted
         assert first is not None
         assert catalog.accept(view.id).accepted == first == catalog.licence(view.id).accepted
         assert len(view.table()) == view.samples
         assert bytes(view.reader().read(0, 0, 512))
+        assert {call("GET", place, token).status for place in alone} == {200}
         with pytest.raises(AccessDenied):
             part.table()  # another view
 

@@ -8,8 +8,11 @@ import pytest
 
 import ropeway
 import tiny_store
-from ropeway import matching
-from ropeway.stores import open_store
+from ropeway import engine, matching
+from ropeway.errors import ChecksumError
+from ropeway.indexed import Indexed, load
+from ropeway.manifest import Manifest
+from ropeway.stores import Store, open_store
 
 
 @pytest.fixture
@@ -41,6 +44,35 @@ def test_each_dataset_gives_its_own_rows(store: str) -> None:
     assert keys(store, "not (age < 38)") == ["few-038", "few-039", *(f"same-{i:03d}" for i in range(38, 60))]
 
 
+def test_datasets_give_their_own_rows_in_whatever_order_they_were_read(store: str) -> None:
+    catalog = ropeway.connect(store)
+    for first in ("same", "few"):
+        assert catalog.query(datasets=[first], where="age >= 30").samples == {"same": 30, "few": 10}[first]
+    found = catalog.query(where="age >= 30 and site = 's1'").table().keys.to_pylist()
+    assert found == [f"few-{i:03d}" for i in range(30, 40) if i % 3 == 1] + [
+        f"same-{i + 7:03d}" for i in range(23, 53) if i % 2
+    ]
+
+
+def test_a_damaged_index_lets_the_others_be_read_once(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = next(Path(store).glob("many/*/index/*.parquet"))
+    index.write_bytes(index.read_bytes()[:-1])
+    read = list[str]()
+
+    def noted(store: Store, manifest: Manifest, first: int) -> Indexed:
+        read.append(manifest.dataset)
+        return load(store, manifest, first)
+
+    monkeypatch.setattr(engine, "load", noted)
+    catalog = ropeway.connect(store)
+    for _ in range(2):
+        with pytest.raises(ChecksumError, match="differs from the manifest's") as caught:
+            catalog.stats([])
+        assert caught.value.dataset == "many"
+    assert read == ["few", "many", "many"]
+    assert catalog.stats([], datasets=["few"])[0]["samples"] == 40
+
+
 def test_datasets_in_which_a_filter_reads_the_same_are_asked_together(
     store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,5 +97,5 @@ def test_datasets_in_which_a_filter_reads_the_same_are_asked_together(
 def test_threads_may_be_the_first_to_read_a_manifest() -> None:
     """msgspec looks into a class when it is first decoded to, and crashes when threads do so at once."""
     looked = "[hasattr(one, '__msgspec_cache__') for one in (m.Manifest, m.Latest, m.Card, Query)]"
-    code = f"import ropeway.manifest as m, ropeway.definition\nfrom ropeway.query import Query\nassert all({looked})"
+    code = f"import ropeway.manifest as m, ropeway.catalog\nfrom ropeway.query import Query\nassert all({looked})"
     subprocess.run([sys.executable, "-c", code], check=True)

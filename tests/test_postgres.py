@@ -1,9 +1,11 @@
 """The service's state in SQLite and in PostgreSQL: the same schema from every earlier version, the same promises."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,9 @@ from ropeway.errors import NotFound, ServiceError
 from ropeway.query import Query
 from ropeway.stores import open_store
 from ropeway_server import database as state
+from ropeway_server.acceptances import Acceptances
+from ropeway_server.audit import AuditLog
+from ropeway_server.audit_chain import START, Event, digest, dumps
 from ropeway_server.database import Database, metadata
 from ropeway_server.grants import Grants, NewGrant
 from ropeway_server.principals import Principal
@@ -27,6 +32,9 @@ from serving import serving
 
 MIGRATIONS = sorted(Path(state.__file__).with_name("migrations").joinpath("versions").glob("0*.py"))
 REVISIONS = [file.name[:4] for file in MIGRATIONS]
+TOKEN = f"ropeway_{'1' * 12}_{'2' * 64}"
+SAVED = json.dumps({"name": "mine", "view": "0" * 16, "tags": [], "created": "2026-01-02T03:04:05Z",
+                    "datasets": {"d": "0123456789ab"}, "samples": 3, "bytes": 4})  # fmt: skip
 
 
 def test_the_schema_is_that_of_the_code(database_url: str) -> None:
@@ -62,8 +70,16 @@ def test_every_earlier_version_is_brought_up_to_date_with_what_it_holds(database
                         "VALUES ('ann', 'registered', 'read', 'DUA 1', '2026-01-02', :created)"),
                 {"created": datetime.now(UTC)},
             )  # fmt: skip
+            _identities(connection)
         if revision >= "0003":
-            connection.execute(sa.text("INSERT INTO audit (number, entry, digest) VALUES (1, '{}', 'x')"))
+            event = dumps(Event(principal="ann", action="view made", view="0" * 16, datasets=("d",)))
+            connection.execute(sa.text("INSERT INTO audit (number, entry, digest) VALUES (1, :entry, :digest)"),
+                               {"entry": event, "digest": digest(START, event)})  # fmt: skip
+            connection.execute(sa.text("INSERT INTO audit_datasets (dataset, number) VALUES ('d', 1)"))
+        if revision >= "0004":
+            named = {"name": "mine", "view": "0" * 16, "entry": SAVED}
+            connection.execute(sa.text("INSERT INTO saved (name, view, entry) VALUES (:name, :view, :entry)"),
+                               named)  # fmt: skip
     engine.dispose()
     database = Database(database_url)
     with database.reading() as connection:
@@ -75,7 +91,32 @@ def test_every_earlier_version_is_brought_up_to_date_with_what_it_holds(database
         assert [(grant.holder, grant.tier, grant.agreement) for grant in Grants(database).listed()] == [
             ("ann", "registered", "DUA 1")
         ]
+        ann = Tokens(database).identify(TOKEN)
+        assert (ann.name, ann.groups) == ("ann", frozenset({"radiology"}))
+        assert Acceptances(database).of_dataset(ann, "d", "CC BY-SA 4.0")
+    if revision >= "0003":
+        last = AuditLog(database).check()
+        assert last is not None
+        assert (last.number, last.event.view) == (1, "0" * 16)
+        AuditLog(database).add(Event(principal="bob", action="view made"))
+        assert AuditLog(database).check(last.digest).number == 2  # type: ignore[union-attr]
+    if revision >= "0004":
+        assert [(one.name, one.view) for one in SavedViews(database).all()] == [("mine", "0" * 16)]
     database.close()
+
+
+def _identities(connection: sa.Connection) -> None:
+    """A token of somebody who is in a group and accepted a licence, as every version has kept them."""
+    id_, secret, now = TOKEN.split("_")[1], TOKEN.split("_")[2], datetime.now(UTC)
+    for table, row in (
+        ("tokens", {"id": id_, "name": "ann", "digest": sha256(secret.encode()).hexdigest(), "admin": False,
+                    "created": now}),
+        ("members", {"principal": "ann", "group_name": "radiology"}),
+        ("acceptances", {"principal": "ann", "view": "0" * 16, "dataset": "d", "licence": "CC BY-SA 4.0",
+                         "accepted": now}),
+    ):  # fmt: skip
+        names = ", ".join(row)
+        connection.execute(sa.text(f"INSERT INTO {table} ({names}) VALUES (:{names.replace(', ', ', :')})"), row)
 
 
 def test_replicas_that_start_together_bring_it_up_to_date_once(database_url: str) -> None:

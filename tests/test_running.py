@@ -122,6 +122,36 @@ def test_a_service_that_ends_says_so_first_and_finishes_what_it_began(store: str
         assert service.process.wait(15) == 0
 
 
+def test_workers_that_end_refuse_who_comes_and_finish_what_they_began(tmp_path: Path) -> None:
+    packed.publish(
+        open_store(tmp_path / "store"), samples=20, per_shard=20, shape=(300, 1000)
+    )  # more than sockets hold
+    shard = tmp_path / "store/d" / packed.VERSION / "train-000000.tar"
+    with served(str(tmp_path / "store"), database(tmp_path), tmp_path / "log", "--workers", "2") as service:
+        place = urlsplit(service.url).netloc
+        with closing(http.client.HTTPConnection(place, timeout=20)) as download:
+            download.request("GET", f"/v1/objects/d/{packed.VERSION}/{shard.name}")
+            answer = download.getresponse()
+            first = answer.read(1000)
+            service.process.send_signal(signal.SIGTERM)
+            until = monotonic() + 5
+            while _connects(place):  # each that is taken up is answered, and then nobody listens
+                assert monotonic() < until
+                sleep(0.02)
+            assert service.process.poll() is None
+            assert first + answer.read() == shard.read_bytes()
+        assert service.process.wait(15) == 0
+
+
+def _connects(place: str) -> bool:
+    with closing(http.client.HTTPConnection(place, timeout=2)) as connection:
+        try:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == 200
+        except (ConnectionError, http.client.HTTPException):
+            return False
+
+
 def test_logs_are_json_without_what_was_asked_for(store: str, tmp_path: Path) -> None:
     environment = {**os.environ, "ROPEWAY_SERVE_LOG_LEVEL": "info"}
     with served(store, database(tmp_path), tmp_path / "log", environment=environment) as service:
@@ -256,10 +286,11 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _ask(url: str, folder: Path, name: str = "", version: "ssl.TLSVersion | None" = None) -> int:
+def _ask(url: str, folder: Path, name: str = "", newest: "ssl.TLSVersion | None" = None) -> int:
     context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
-    if version is not None:
-        context.maximum_version = version
+    if newest is not None:
+        context.set_ciphers("ALL:@SECLEVEL=0")  # or OpenSSL would not even ask
+        context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, newest
     if name:
         context.load_cert_chain(folder / f"{name}.crt", folder / f"{name}.key")
     with closing(http.client.HTTPSConnection(urlsplit(url).netloc, timeout=10, context=context)) as connection:
@@ -270,10 +301,15 @@ def _ask(url: str, folder: Path, name: str = "", version: "ssl.TLSVersion | None
         return answer.status
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")  # which is why it must be refused
 def test_tls_and_certificates_of_clients(store: str, certificates: Path) -> None:
     tls = Tls(certificate=str(certificates / "service.crt"), key=str(certificates / "service.key"))
     with serving(store, tls=tls) as plain:
-        assert _ask(plain.replace("http://", "https://"), certificates) == 200
+        url = plain.replace("http://", "https://")
+        assert _ask(url, certificates) == 200
+        assert _ask(url, certificates, newest=ssl.TLSVersion.TLSv1_2) == 200
+        with pytest.raises(ssl.SSLError, match=r"EOF|ALERT_PROTOCOL"):  # the service hangs up
+            _ask(url, certificates, newest=ssl.TLSVersion.TLSv1_1)
     mutual = Tls(certificate=tls.certificate, key=tls.key, clients=str(certificates / "ca.crt"))
     with serving(store, tls=mutual) as service:
         url = service.replace("http://", "https://")

@@ -1,8 +1,9 @@
 """Counts of samples by any columns: each column as small numbers once, then arithmetic over them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from operator import add
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ropeway import tally
+from ropeway.by_subject import Numbers32
+from ropeway.codes import Codes
 from ropeway.errors import QueryError
-from ropeway.indexed import ROW_COLUMNS, Codes, Indexed
+from ropeway.indexed import ROW_COLUMNS, Indexed
 from ropeway.manifest import Task
 from ropeway.query import Scalar
 from ropeway.samples import Ints
-from ropeway.tally import Numbers
+from ropeway.tally import Column, Groups
 
 T = TypeVar("T", bound=np.generic)
 
@@ -30,9 +33,13 @@ _KEPT, _SMALL = 64, 1 << 10
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A random number for each sample, float64 (n,), and each subject, float64 (subjects,), of a dataset version.
+    """A random number for each sample and each subject of a dataset version.
 
     Whole and below 2²⁴, so that sums of 2²⁹ of them are exact.
+
+    Attributes:
+        samples: float64 (n,), in the order of `Indexed.by_subject`.
+        subjects: float64 (subjects,), in the order of its names.
     """
 
     samples: npt.NDArray[np.float64]
@@ -43,18 +50,24 @@ Draw: TypeAlias = Callable[[Indexed], Drawn | None]
 """The random numbers of a dataset version; None for one that needs none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
-    """Samples, their bytes in shards, and the subjects they are of.
-
-    Attributes:
-        drawn: sums of the samples' and of the subjects' random numbers, where any were drawn: they tell sets apart.
-    """
+class Count(NamedTuple):
+    """Samples, their bytes in shards, and the subjects they are of; and, where random numbers were drawn, the sums of
+    those of the samples and of the subjects, which tell sets apart."""
 
     samples: int
     bytes: int
     subjects: int
-    drawn: tuple[int, int] = (0, 0)
+    drawn_samples: int = 0
+    drawn_subjects: int = 0
+
+
+def counted(
+    indexed: Indexed, rows: Ints | None, by: Sequence[str], task: Task | None, draw: Draw | None
+) -> dict[Group, Count]:
+    """What `count` says; a version never changes, so the latest answers about all of its samples are kept."""
+    if rows is None and draw is None:
+        return _kept(indexed, by, task)
+    return count(indexed, rows, by, task, draw)
 
 
 def count(
@@ -72,33 +85,38 @@ def count(
     Raises:
         QueryError: more than `MOST` combinations.
     """
-    names = [name.lower() for name in by]
-    chosen, labels = rows, None
+    names, order = [name.lower() for name in by], indexed.by_subject
+    places, labels = None if rows is None else order.places(rows), None
     if "label" in names and task is not None and task.type == "multilabel" and indexed.manifest.task(task.id):
-        chosen, labels = _several(indexed, rows, task)
-    columns = [_codes(indexed, name, task, chosen, labels) for name in names]
-    size = len(indexed.rows) if chosen is None else len(chosen)
+        places, labels = _several(indexed, places, task)
+    size = len(indexed.rows) if places is None else len(places)
     if not size:
         return {}
-    number, found = tally.numbered([(column.codes, len(column.values)) for column in columns], size)
-    if len(found) > MOST:
+    columns = [_codes(indexed, name, task, places, labels) for name in names]
+    found = tally.grouped([Column(column.codes, len(column.values)) for column in columns], size)
+    groups, subjects = len(found.samples), order.subjects_of(places)
+    if groups > MOST:
         raise QueryError(f"by {', '.join(by)} gives more than {MOST:,} combinations: count by fewer columns")
-    sizes = _taken(indexed.rows.column("length").to_numpy(), chosen)
-    samples, content = tally.sums(number, len(found)), tally.sums(number, len(found), sizes)
-    subjects = indexed.codes("subject")
-    people = _taken(subjects.codes, chosen)
-    persons = tally.distinct(number, len(found), people, len(subjects.values))
-    groups = _named(found, columns)
-    numbers = None if draw is None else draw(indexed)
-    drawn = [(0, 0)] * len(found) if numbers is None else _sums(numbers, chosen, people, number, len(found))
-    return {
-        group: Count(int(n), int(size), int(several), sums)
-        for group, n, size, several, sums in zip(groups, samples, content, persons, drawn, strict=True)
-    }
+    content = tally.sums(found.number, groups, _taken(order.lengths, places))
+    sums = [found.samples, content, tally.distinct(found.number, groups, subjects)]
+    if draw is not None and (drawn := draw(indexed)) is not None:
+        sums += _sums(drawn, places, subjects, found)
+    counts = zip(*(column.tolist() for column in sums), strict=True)
+    return {group: Count(*count) for group, count in zip(_named(found, columns), counts, strict=True)}
 
 
-def whole(indexed: Indexed, by: Sequence[str], task: Task | None) -> dict[Group, Count]:
-    """What `count` says of all samples. A version never changes, so the latest answers are kept, but for large ones."""
+def together(several: Iterable[Mapping[Group, Count]]) -> dict[Group, Count]:
+    """The sums over several dataset versions."""
+    totals: dict[Group, Count] = {}
+    for counts in several:
+        for group, count in counts.items():
+            before = totals.get(group)
+            totals[group] = count if before is None else Count(*map(add, before, count))
+    return totals
+
+
+def _kept(indexed: Indexed, by: Sequence[str], task: Task | None) -> dict[Group, Count]:
+    """What `count` says of all samples; large answers are not kept."""
     asked, kept = (tuple(name.lower() for name in by), task), indexed.counted
     found: dict[Group, Count] | None = kept.get(asked)
     if found is None:
@@ -110,40 +128,40 @@ def whole(indexed: Indexed, by: Sequence[str], task: Task | None) -> dict[Group,
     return found
 
 
-def _sums(drawn: Drawn, rows: Ints | None, people: Numbers, number: Numbers, groups: int) -> list[tuple[int, int]]:
+def _sums(drawn: Drawn, places: Ints | None, subjects: Numbers32, found: Groups) -> list[Ints]:
     """Of each group the sum over its samples, and that over its different subjects."""
-    samples = tally.sums(number, groups, _taken(drawn.samples, rows))
-    known, several = people >= 0, len(drawn.subjects)
-    met = tally.different(number[known] * np.int64(several) + people[known])
-    weights = drawn.subjects[met % several] if len(met) else None
-    subjects = np.bincount(met // max(1, several), weights=weights, minlength=groups)
-    return [(int(one), int(other)) for one, other in zip(samples, subjects, strict=True)]
+    groups, several = len(found.samples), len(drawn.subjects)
+    met = tally.different(found.number[: len(subjects)] * np.int64(several) + subjects)
+    of, subject = np.divmod(met, max(1, several))
+    return [
+        tally.sums(found.number, groups, _taken(drawn.samples, places)),
+        tally.sums(of, groups, drawn.subjects[subject]),
+    ]
 
 
-def _several(indexed: Indexed, rows: Ints | None, task: Task) -> tuple[Ints, Codes]:
-    """A row for each label that samples have, and those labels."""
-    lists = indexed.rows.column(f"task.{task.id}")
-    lists = (lists if rows is None else lists.take(pa.array(rows))).combine_chunks()
+def _several(indexed: Indexed, places: Ints | None, task: Task) -> tuple[Ints, Codes]:
+    """A place for each label that samples have, and those labels."""
+    lists = indexed.rows.column(f"task.{task.id}").take(pa.array(indexed.by_subject.rows(places))).combine_chunks()
     parents = np.asarray(pc.list_parent_indices(lists), np.int64)
     labels = np.asarray(pc.list_flatten(lists), np.int32)
     parents, labels = parents[labels >= 0], labels[labels >= 0]
-    return (parents if rows is None else rows[parents]), Codes(labels, pa.array(task.classes, pa.string()))
+    classes = pa.array(task.classes, pa.string())
+    return (parents if places is None else places[parents]), Codes(labels.astype(np.uint32), classes)
 
 
-def _codes(indexed: Indexed, name: str, task: Task | None, rows: Ints | None, labels: Codes | None) -> Codes:
-    """A column's values at these rows."""
+def _codes(indexed: Indexed, name: str, task: Task | None, places: Ints | None, labels: Codes | None) -> Codes:
+    """A column's values at these places."""
     if name == "label" and labels is not None:
         return labels
     stored = _stored(indexed, name, task)
     if stored is None:
-        size = len(indexed.rows) if rows is None else len(rows)
-        value = _constant(indexed, name)
-        code = np.int32(-1 if value is None else 0)
-        return Codes(np.broadcast_to(code, size), pa.array([] if value is None else [value], pa.string()))
-    whole = indexed.codes(stored)
+        size = len(indexed.rows) if places is None else len(places)
+        return Codes(np.broadcast_to(np.uint8(0), size), pa.array([_constant(indexed, name)], pa.string()))
+    everywhere = indexed.codes(stored)
+    values = everywhere.values
     if name == "label" and task is not None and task.classes:
-        whole = Codes(whole.codes, pa.array(task.classes, pa.string()).take(whole.values))
-    return Codes(_taken(whole.codes, rows), whole.values)
+        values = pa.array(task.classes, pa.string()).take(values)
+    return Codes(_taken(everywhere.codes, places), values)
 
 
 def _stored(indexed: Indexed, name: str, task: Task | None) -> str | None:
@@ -168,14 +186,15 @@ def _constant(indexed: Indexed, name: str) -> Scalar | None:
     return None
 
 
-def _taken(column: npt.NDArray[T], rows: Ints | None) -> npt.NDArray[T]:
-    return column if rows is None else column[rows]
+def _taken(column: npt.NDArray[T], places: Ints | None) -> npt.NDArray[T]:
+    return column if places is None else column[places]
 
 
-def _named(found: Ints, columns: Sequence[Codes]) -> list[Group]:
+def _named(found: Groups, columns: Sequence[Codes]) -> list[Group]:
     """The values of each group."""
-    values = list[list[Scalar | None]]()
-    for column in reversed(columns):
-        found, digit = np.divmod(found, len(column.values) + 1)
-        values.append(column.values.take(pa.array(digit - 1, mask=digit == 0)).to_pylist())
-    return list(zip(*reversed(values), strict=True)) if values else [()]
+    if not columns:
+        return [()]
+    values = [
+        column.values.take(pa.array(codes)).to_pylist() for column, codes in zip(columns, found.codes, strict=True)
+    ]
+    return list(zip(*values, strict=True))

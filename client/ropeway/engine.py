@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakSet
@@ -11,20 +11,19 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from ropeway import counting, duplicates, query
+from ropeway import counting, duplicates, filters
+from ropeway.counting import Count
 from ropeway.errors import NotFound, QueryError
-from ropeway.indexed import Indexed, identifier, load_index
+from ropeway.filters import Dialect, Tree
+from ropeway.indexed import Indexed, identifier, load
 from ropeway.manifest import SPLITS, Manifest, Task
 from ropeway.matching import Condition, at_once, matching
-from ropeway.query import Dialect, Query, Scalar
+from ropeway.query import Query, Scalar, short
 from ropeway.selection import Rows, Selection, check_same
 from ropeway.stores import Store
 
 MOST_NAMES = 1000
 """Datasets or parts that a query may name."""
-
-
-_TOLD, _DRAWN = ("samples", "bytes", "subjects"), ("drawn_samples", "drawn_subjects")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +38,7 @@ class Engine:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._indexed: dict[tuple[str, str], Indexed] = {}
+        self._rows = 0
         self._loading = threading.Lock()
         self._database = duckdb.connect(":memory:", config={"enable_external_access": "false"})
         _engines.add(self)
@@ -71,28 +71,14 @@ class Engine:
             QueryError: an unknown column, or a query that can't be answered.
         """
         plan = self._plan(asked, manifests)
-        known = set[str]().union(*(condition.indexed.names(plan.task) for condition in plan.conditions))
-        for name in by:
-            if name.lower() not in known:
-                raise QueryError(f"unknown column {name!r} in by; there is: {', '.join(sorted(known))}")
-
-        def counted(chosen: tuple[Indexed, Rows | None]) -> dict[counting.Group, counting.Count]:
-            indexed, rows = chosen
-            if rows is None and draw is None:
-                return counting.whole(indexed, by, plan.task)
-            return counting.count(indexed, rows, by, plan.task, draw)
-
-        totals: dict[counting.Group, list[int]] = {}
+        _check_columns(by, plan)
         indexes = [condition.indexed for condition in plan.conditions]
         chosen = list(zip(indexes, matching(self._database, plan.conditions), strict=True))
         sizes = [len(indexed.rows) if rows is None else len(rows) for indexed, rows in chosen]
-        for counts in at_once(counted, chosen, sizes):
-            for group, count in counts.items():
-                total = totals.setdefault(group, [0] * 5)
-                found = (count.samples, count.bytes, count.subjects, *count.drawn)
-                total[:] = [before + more for before, more in zip(total, found, strict=True)]
-        told = _TOLD if draw is None else (*_TOLD, *_DRAWN)
-        rows = [dict(zip((*by, *told), (*group, *total[: len(told)]), strict=True)) for group, total in totals.items()]
+        counts = at_once(lambda one: counting.counted(*one, by, plan.task, draw), chosen, sizes)
+        names = (*by, *Count._fields) if draw is not None else (*by, "samples", "bytes", "subjects")
+        totals = counting.together(counts).items()
+        rows = [dict(zip(names, (*group, *count), strict=False)) for group, count in totals]
         return sorted(rows, key=lambda row: (-int(row["samples"] or 0), [str(row[name]) for name in by]))
 
     def sample(self, manifest: Manifest, key: str) -> dict[str, Any]:
@@ -101,7 +87,9 @@ class Engine:
         Raises:
             NotFound: this version has no such sample.
         """
-        with self._cursor(self._load(manifest)) as cursor:
+        (indexed,) = self._load([manifest])
+        with self._database.cursor() as cursor:
+            cursor.register("rows", indexed.rows)
             found = cursor.execute("SELECT * EXCLUDE (row) FROM rows WHERE key = ?", [key])
             names = [column[0] for column in found.description]
             row = found.fetchone()
@@ -111,10 +99,10 @@ class Engine:
 
     def _plan(self, asked: Query, manifests: Sequence[Manifest]) -> "_Plan":
         """What to ask of which index."""
-        tree = query.parse(asked.where) if asked.where else None
+        tree = filters.parse(asked.where) if asked.where else None
         candidates = _candidates(asked, manifests)
         task = _find_task(asked.task, candidates) if asked.task else None
-        chosen = [self._load(manifest) for manifest in candidates]
+        chosen = self._load(candidates)
         dialects = _dialects(tree, chosen, task)
         conditions = [
             Condition(indexed, *_condition(asked, tree, dialect, task))
@@ -122,17 +110,16 @@ class Engine:
         ]
         return _Plan(task, conditions)
 
-    def _cursor(self, indexed: Indexed) -> duckdb.DuckDBPyConnection:
-        cursor = self._database.cursor()
-        cursor.register("rows", indexed.rows)
-        return cursor
-
-    def _load(self, manifest: Manifest) -> Indexed:
-        version = manifest.dataset, manifest.version
-        with self._loading:
-            if version not in self._indexed:
-                self._indexed[version] = Indexed(manifest, load_index(self._store, manifest))
-            return self._indexed[version]
+    def _load(self, manifests: Sequence[Manifest]) -> list[Indexed]:
+        """The indexes of these versions; those that nobody asked for before are read."""
+        versions = [(manifest.dataset, manifest.version) for manifest in manifests]
+        if not self._indexed.keys() >= set(versions):
+            with self._loading:
+                for version, manifest in zip(versions, manifests, strict=True):
+                    if version not in self._indexed:
+                        self._indexed[version] = load(self._store, manifest, self._rows)
+                        self._rows += manifest.samples
+        return [self._indexed[version] for version in versions]
 
 
 _engines: WeakSet[Engine] = WeakSet()
@@ -151,6 +138,13 @@ def _keep_inherited() -> None:
 os.register_at_fork(after_in_child=_keep_inherited)
 
 
+def _check_columns(by: Sequence[str], plan: _Plan) -> None:
+    known = set[str]().union(*(condition.indexed.names(plan.task) for condition in plan.conditions))
+    for name in by:
+        if name.lower() not in known:
+            raise QueryError(f"unknown column {name!r} in by; there is: {', '.join(sorted(known))}")
+
+
 def _find_task(task_id: str, candidates: Sequence[Manifest]) -> Task:
     """The task of that id, which all candidates have and must mean the same by."""
     first = None
@@ -167,26 +161,28 @@ def _find_task(task_id: str, candidates: Sequence[Manifest]) -> Task:
 def describe(asked: Query) -> str:
     """A query in words, for messages."""
     given = [(name, value) for name in Query.__dataclass_fields__ if (value := getattr(asked, name))]
-    return ", ".join(f"{name}={query.short(repr(value))}" for name, value in given) or "everything"
+    return ", ".join(f"{name}={short(repr(value))}" for name, value in given) or "everything"
 
 
 def _check_names(asked: Query, manifests: Sequence[Manifest]) -> None:
     if not manifests:
         raise QueryError("the store holds no dataset: pack one first")
-    datasets = {manifest.dataset for manifest in manifests}
-    tasks = {task.id for manifest in manifests for task in manifest.tasks}
-    named: list[tuple[str, Iterable[str], Iterable[str]]] = [
-        ("dataset", asked.datasets or (), sorted(datasets)),
-        ("task", [asked.task] if asked.task is not None else (), sorted(tasks)),
-        ("split", [asked.split] if asked.split is not None else (), SPLITS),
-    ]
-    for what, names, known in named:
-        for name in names:
-            if name not in known:
-                raise QueryError(f"unknown {what} {query.short(name)!r}; there is: {', '.join(known) or 'none'}")
+    if asked.datasets is not None:
+        _check_known("dataset", asked.datasets, {manifest.dataset for manifest in manifests})
+    if asked.task is not None:
+        _check_known("task", [asked.task], {task.id for manifest in manifests for task in manifest.tasks})
+    if asked.split is not None:
+        _check_known("split", [asked.split], SPLITS)
     for what, names in (("datasets", asked.datasets or ()), ("parts", asked.parts)):
         if len(names) > MOST_NAMES:
             raise QueryError(f"{what} names {len(names):,}; a query names {MOST_NAMES:,} at most")
+
+
+def _check_known(what: str, names: Iterable[str], known: Collection[str]) -> None:
+    for name in names:
+        if name not in known:
+            told = known if isinstance(known, Sequence) else sorted(known)
+            raise QueryError(f"unknown {what} {short(name)!r}; there is: {', '.join(told) or 'none'}")
 
 
 def _candidates(asked: Query, manifests: Sequence[Manifest]) -> list[Manifest]:
@@ -208,14 +204,14 @@ def _candidates(asked: Query, manifests: Sequence[Manifest]) -> list[Manifest]:
     return chosen
 
 
-def _dialects(tree: query.Tree | None, chosen: Sequence[Indexed], task: Task | None) -> list[Dialect]:
+def _dialects(tree: Tree | None, chosen: Sequence[Indexed], task: Task | None) -> list[Dialect]:
     """One dialect per dataset: a column that only some datasets have is null in the others."""
-    used = query.column_names(tree) if tree is not None else set()
+    used = filters.column_names(tree) if tree is not None else set()
     if "label" in used and task is None:
         raise QueryError("the filter uses label: name the task it is a label of (task=…)")
     known = set[str]().union(*(indexed.names(task) for indexed in chosen))
     parts = {part.name for indexed in chosen for part in indexed.manifest.parts}
-    for part in query.part_names(tree) if tree is not None else ():
+    for part in filters.part_names(tree) if tree is not None else ():
         if part not in parts:
             raise QueryError(f"unknown part {part!r} in the filter; there is: {', '.join(sorted(parts))}")
     dialects = []
@@ -229,7 +225,7 @@ def _presence(manifest: Manifest) -> dict[str, str]:
     return {part.name: f"({identifier(f'{part.name}.offset')} IS NOT NULL)" for part in manifest.parts}
 
 
-def _condition(asked: Query, tree: query.Tree | None, dialect: Dialect, task: Task | None) -> tuple[str, list[Scalar]]:
+def _condition(asked: Query, tree: Tree | None, dialect: Dialect, task: Task | None) -> tuple[str, list[Scalar]]:
     conditions, params = list[str](), list[Scalar]()
     if task is not None:
         holds = f"{task.target}.offset" if task.target else f"task.{task.id}"
@@ -239,7 +235,7 @@ def _condition(asked: Query, tree: query.Tree | None, dialect: Dialect, task: Ta
         params.append(asked.split)
     conditions += [dialect.parts.get(part, "FALSE") for part in asked.parts]
     if tree is not None:
-        sql, more = query.compile_filter(tree, dialect)
+        sql, more = filters.compile_filter(tree, dialect)
         conditions.append(sql)
         params += more
     return " AND ".join(conditions), params

@@ -4,50 +4,46 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ropeway import index, samples, shard_table
+from ropeway.by_subject import BySubject, by_subject
+from ropeway.codes import FEW, Codes, coded, has_few
 from ropeway.errors import ChecksumError
+from ropeway.filters import Column, ColumnType
 from ropeway.manifest import IndexFile, Manifest, Task, object_path
-from ropeway.query import Column, ColumnType, Scalar
+from ropeway.query import Scalar
 from ropeway.samples import Array, Ints
 from ropeway.shard_table import ShardTable
 from ropeway.stores import Store
 
-_FEW = 1 << 12
-"""Different values of a column that has few."""
-
-_FAR = 1 << 62
-"""Numbers that far from 0 are left alone: with one less or more they might be none of 64 bits."""
+_NUMBERED = 8
+"""Columns of few values whose codes are made when an index is read: most counts are by these."""
 
 _DATASET_COLUMNS = ("dataset", "domain", "modality")
 ROW_COLUMNS = ("split", "subject", "key")
 
 
-@dataclass(frozen=True, slots=True)
-class Codes:
-    """A column as numbers.
-
-    Attributes:
-        codes: int32 (n,), places in `values`; −1 where there is none.
-        values: the different values; perhaps more than there are.
-    """
-
-    codes: npt.NDArray[np.int32]
-    values: pa.Array
-
-
 @dataclass(frozen=True)
 class Indexed:
-    """A dataset version with its index in memory."""
+    """A dataset version with its index in memory.
+
+    Attributes:
+        manifest: the version.
+        rows: its index rows, in storage order, each with its number from `first` in the column `row`.
+        first: the number of the first row; the rows of all indexes of an engine have different ones.
+        by_subject: the order in which they are counted.
+    """
 
     manifest: Manifest
     rows: pa.Table
+    first: int
+    by_subject: BySubject
     _codes: dict[str, Codes] = field(default_factory=dict, compare=False)
     _labels: dict[str, Array] = field(default_factory=dict, compare=False)
     counted: dict[Any, Any] = field(default_factory=dict, compare=False)
@@ -80,10 +76,9 @@ class Indexed:
         return self._labels[task.id]
 
     def codes(self, column: str) -> Codes:
-        """A column of the index as numbers, worked out once."""
+        """A column of the index as numbers, in the order of `by_subject`; worked out once."""
         if column not in self._codes:
-            stored = self.rows.column(column).combine_chunks()
-            self._codes[column] = _near(stored) or _coded(stored)
+            self._codes[column] = coded(self.rows.column(column).combine_chunks(), self.by_subject.place)
         return self._codes[column]
 
     def column(self, name: str, task: Task | None) -> Column | None:
@@ -125,37 +120,33 @@ class Indexed:
         )
 
 
-def _coded(stored: pa.Array) -> Codes:
-    plain = stored if pa.types.is_dictionary(stored.type) else stored.dictionary_encode()
-    return Codes(np.asarray(plain.indices.fill_null(-1), np.int32), plain.dictionary)
-
-
-def _near(stored: pa.Array) -> Codes | None:
-    """The codes of whole numbers that lie near one another, such as ages: how far each is from the least one."""
-    if not pa.types.is_integer(stored.type) or stored.null_count == len(stored):
-        return None
-    least, most = pc.min_max(stored).as_py().values()
-    if most - least >= _FEW or max(-least, most) >= _FAR:
-        return None
-    codes = stored.cast(pa.int64()).fill_null(least - 1).to_numpy() - least
-    return Codes(codes.astype(np.int32), pa.array(range(least, most + 1), stored.type))
+def load(store: Store, manifest: Manifest, first: int) -> Indexed:
+    """A dataset version with its index; `first` is the number of its first row."""
+    rows = load_index(store, manifest)
+    rows = rows.append_column("row", pa.array(np.arange(first, first + len(rows))))
+    indexed = Indexed(manifest, rows, first, by_subject(rows))
+    columns = ["split", *(column.name for column in indexed.metadata.values())]
+    few = (name for name in columns if has_few(rows.column(name).combine_chunks()))
+    for name in islice(few, _NUMBERED):
+        indexed.codes(name)
+    return indexed
 
 
 def load_index(store: Store, manifest: Manifest) -> pa.Table:
-    """A version's whole index, checked against its manifest, with each row's number in a column `row`."""
+    """A version's whole index, checked against its manifest."""
     rows = pa.concat_tables([_read_index(store, manifest, file) for file in manifest.index])
     index.check(rows, manifest)
     for place, column in enumerate(rows.schema):
         if column.name.startswith("meta.") and pa.types.is_string(column.type):
             rows = rows.set_column(place, column.name, _few(rows.column(place)))
-    return rows.append_column("row", pa.array(np.arange(len(rows)))).unify_dictionaries().combine_chunks()
+    return rows.unify_dictionaries().combine_chunks()
 
 
 def _few(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     """Texts, as numbers of the different ones where those are few: they are compared in half the time."""
     coded = texts.dictionary_encode()
     values = coded.chunk(0).dictionary if coded.num_chunks else ()
-    return coded if len(values) <= min(_FEW, len(texts) // 8) else texts
+    return coded if len(values) <= min(FEW, len(texts) // 8) else texts
 
 
 def _read_index(store: Store, manifest: Manifest, file: IndexFile) -> pa.Table:

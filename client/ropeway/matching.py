@@ -77,17 +77,13 @@ def _alike(conditions: Sequence[Condition]) -> list[_Alike]:
 
 def _rows(database: duckdb.DuckDBPyConnection, alike: Sequence[Condition]) -> list[Ints]:
     """The rows of each index for which their common condition holds."""
-    stops = np.cumsum([len(condition.indexed.rows) for condition in alike])
-    names = [column.name for column in alike[0].columns]
-    table = pa.table({"row": np.arange(stops[-1])})
+    names = ["row", *(column.name for column in alike[0].columns)]
     together = pa.concat_tables([condition.indexed.rows.select(names) for condition in alike])
-    for name in names:
-        table = table.append_column(name, together.column(name))
     with database.cursor() as cursor:
-        cursor.register("rows", table)
+        cursor.register("rows", together)
         asked = cursor.execute(f"SELECT row FROM rows WHERE {alike[0].sql}", alike[0].params)
         rows = np.ascontiguousarray(asked.fetchnumpy()["row"], np.int64)
-    rows.sort(kind="stable")  # they come in order: that takes no time, and no word of DuckDB's
-    firsts = [0, *stops[:-1].tolist()]
-    cuts = np.searchsorted(rows, [*firsts, stops[-1]])
-    return [rows[cuts[n] : cuts[n + 1]] - first for n, first in enumerate(firsts)]
+    rows.sort(kind="stable")  # they come nearly in order: that takes no time, and no word of DuckDB's
+    bounds = [(one.indexed.first, one.indexed.first + len(one.indexed.rows)) for one in alike]
+    cuts = np.searchsorted(rows, bounds)
+    return [rows[start:stop] - first for (start, stop), (first, _) in zip(cuts, bounds, strict=True)]

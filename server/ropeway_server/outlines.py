@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlglot import expressions as exp
 
-from ropeway.query import parse
+from ropeway.filters import parse
 
 
 def outline(where: str) -> str:

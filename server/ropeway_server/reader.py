@@ -10,10 +10,11 @@ from ropeway.catalog import Stats
 from ropeway.definition import Definition, of_query, selections
 from ropeway.described import DatasetInfo, SampleInfo, TaskInfo, describe, list_tasks
 from ropeway.errors import Conflict, NotFound, QueryError
+from ropeway.filters import column_names, parse
 from ropeway.keys import is_dataset
 from ropeway.licences import Licence
 from ropeway.manifest import Manifest
-from ropeway.query import Query, column_names, parse, short
+from ropeway.query import Query, short
 from ropeway.samples import ShardRef
 from ropeway.saved import SavedView
 from ropeway.shard_bytes import StoreBytes
@@ -104,25 +105,29 @@ class Reader:
             QueryError: a column that there is not, or a query that can't be answered.
             Refused: it may only count these, and not by such columns.
         """
-        counted = [m for m in self.countable if asked.datasets is None or m.dataset in asked.datasets]
-        used = {name.lower() for name in by} | (column_names(parse(asked.where)) if asked.where else set())
-        if counted and used & _PERSONAL:
-            if asked.datasets is not None:
-                names = [m.dataset for m in counted]
-                self._keep_back(names)
-                problem = f"you may only count these: {', '.join(names)}; and not by key or subject"
-                raise Refused(problem, "not by key or subject")
-            counted = []
-        manifests = sorted([*self.readable, *counted], key=lambda m: m.dataset)
+        guarded = self._only_counted(by, asked)
+        manifests = sorted([*self.readable, *guarded], key=lambda m: m.dataset)
         self._keep_back(set(asked.datasets or ()) - {m.dataset for m in manifests})
         if not manifests:
             raise QueryError(_NOTHING)
-        found = self._service.suppression.count(by, asked, manifests, {m.dataset for m in counted})
+        found = self._service.suppression.count(by, asked, manifests, {m.dataset for m in guarded})
         where = outline(asked.where) if asked.where else None
         detail = {"by": " ".join(by), "where": where, "task": asked.task, "split": asked.split}
-        about = [m.dataset for m in manifests if asked.datasets is None or m.dataset in asked.datasets]
-        self._tell("counted", asked.where, datasets=about, detail=detail)
+        self._tell("counted", asked.where, datasets=[m.dataset for m in _named(asked, manifests)], detail=detail)
         return found
+
+    def _only_counted(self, by: Sequence[str], asked: Query) -> list[Manifest]:
+        """Of what a question is about, the versions that it may count and not read; raises as `stats`."""
+        found = _named(asked, self.countable)
+        used = {name.lower() for name in by} | (column_names(parse(asked.where)) if asked.where else set())
+        if not (found and used & _PERSONAL):
+            return found
+        if asked.datasets is None:
+            return []
+        names = [m.dataset for m in found]
+        self._keep_back(names)
+        problem = f"you may only count these: {', '.join(names)}; and not by key or subject"
+        raise Refused(problem, "not by key or subject")
 
     def make(self, asked: Query) -> tuple[ViewInfo, bool]:
         """The view of a query over the datasets that it may read, and whether it is a new one.
@@ -309,3 +314,8 @@ class Reader:
                   datasets=tuple(datasets), objects=tuple(objects), agreements=agreements(held), detail=detail or {}),
             *unlike,
         )  # fmt: skip
+
+
+def _named(asked: Query, manifests: Iterable[Manifest]) -> list[Manifest]:
+    """The versions that a query is about: of the datasets that it names, or all."""
+    return [m for m in manifests if asked.datasets is None or m.dataset in asked.datasets]

@@ -87,8 +87,9 @@ class Suppression:
                 return None
             known, numbers = self._drawn.get(dataset, ("", None))
             if numbers is None or known != version:
-                keys, subjects = indexed.rows.column("key").to_pylist(), indexed.codes("subject").values.to_pylist()
-                numbers = Drawn(self._numbers("sample", dataset, keys), self._numbers("subject", dataset, subjects))
+                keys, order = indexed.rows.column("key").to_pylist(), indexed.by_subject
+                samples = self._numbers("sample", dataset, keys)[order.rows(None)]
+                numbers = Drawn(samples, self._numbers("subject", dataset, order.names.to_pylist()))
                 self._drawn[dataset] = version, numbers
             return numbers
 

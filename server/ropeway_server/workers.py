@@ -45,19 +45,22 @@ class _Supervisor:
     def __init__(self, settings: Settings, bound: socket.socket, shared: Path) -> None:
         self._settings, self._bound, self._shared = settings, bound, shared
         self._workers: dict[SpawnProcess, Event] = {}
-        self._ending = False
+        self._ends_by: int | None = None
+        self._woken, self._wakes = socket.socketpair()
 
     def run(self, up: Callable[[], None]) -> None:
-        before = {number: signal.signal(number, self._end) for number in (signal.SIGTERM, signal.SIGINT)}
+        before = {number: signal.signal(number, self._told) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             for _ in range(self._settings.workers):
                 self._start()
-            while not self._ending and not all(ready.wait(0.02) for ready in self._workers.values()):
+            while self._ends_by is None and not all(ready.wait(0.02) for ready in self._workers.values()):
                 self._replace_the_dead()
-            if not self._ending:
+            if self._ends_by is None:
                 up()
             while self._workers:
-                wait([worker.sentinel for worker in self._workers])
+                if self._woken in wait([self._woken, *(worker.sentinel for worker in self._workers)]):
+                    self._woken.recv(1)
+                    self._end()
                 self._replace_the_dead()
         finally:
             self._end()
@@ -65,6 +68,13 @@ class _Supervisor:
                 worker.join()
             for number, handler in before.items():
                 signal.signal(number, handler)
+            self._woken.close()
+            self._wakes.close()
+
+    def _told(self, number: int, _: FrameType | None) -> None:
+        """A signal came. It wakes the loop, which alone starts and ends workers: none that just starts is missed."""
+        self._ends_by = number
+        self._wakes.send(b"\0")
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would copy threads' locks, and the metrics' mode
@@ -77,19 +87,22 @@ class _Supervisor:
         for worker in [one for one in self._workers if not one.is_alive()]:
             ready = self._workers.pop(worker)
             mark_process_dead(worker.pid, str(self._shared))  # type: ignore[no-untyped-call]
-            if self._ending:
+            if self._ends_by is not None:
                 continue
             if not ready.is_set():
                 raise ServiceError(f"a worker did not start (status {worker.exitcode}): its words are above")
             log.error("worker %s died (status %s) and is started anew", worker.pid, worker.exitcode)
             self._start()
 
-    def _end(self, number: int = signal.SIGTERM, _: FrameType | None = None) -> None:
-        """Tell the workers; what they have under way they finish."""
-        self._ending = True
+    def _end(self) -> None:
+        """Tell the workers; what they have under way they finish.
+
+        Once the last of them takes no more requests, connections have to be refused: here they would wait unanswered.
+        """
+        self._bound.close()
         for worker in self._workers:
             if worker.is_alive() and worker.pid is not None:
-                os.kill(worker.pid, number)
+                os.kill(worker.pid, self._ends_by or signal.SIGTERM)
 
 
 def _work(settings: Settings, bound: socket.socket, shared: Path, ready: Event) -> None:

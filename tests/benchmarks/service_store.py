@@ -133,6 +133,8 @@ def _table(plan: Plan, shards: list[m.Shard], rng: np.random.Generator) -> pa.Ta
     names = pa.array([None] * n, pa.string()).dictionary_encode()  # told per shard, see _pieces
     place = np.concatenate([np.arange(count) for count in counts]) * _SPAN
     numbers = np.arange(n)
+    of_splits = np.split(numbers, np.cumsum([sum(s.samples for s in shards if s.split == name) for name in m.SPLITS]))
+    shuffled = np.concatenate([rng.permutation(of_split) for of_split in of_splits])  # as packing puts samples in order
     columns: dict[str, Any] = {
         "key": _texts("k", numbers + 10_000_000),
         "shard": names,
@@ -140,7 +142,7 @@ def _table(plan: Plan, shards: list[m.Shard], rng: np.random.Generator) -> pa.Ta
         "length": np.full(n, _SPAN),
         "crc32c": rng.integers(0, 1 << 32, n, np.uint32),
         "split": names,
-        "subject": _texts(f"p{plan.number}-", numbers // 4),
+        "subject": _texts(f"p{plan.number}-", shuffled // 4),
         "content": rng.integers(-(1 << 62), 1 << 62, n),
     }
     for number, part in enumerate(_DOMAINS[plan.domain]):

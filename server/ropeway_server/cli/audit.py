@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ropeway.cli import output
-from ropeway.cli.output import OPERATE, Json, stdout
+from ropeway.cli.options import OPERATE, Json
+from ropeway.cli.output import stdout
 from ropeway_server.cli.options import DATABASE, Database, existing
 
 if TYPE_CHECKING:

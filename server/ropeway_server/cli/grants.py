@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from ropeway.cli import output
-from ropeway.cli.output import OPERATE, Json, stderr, stdout
+from ropeway.cli.options import OPERATE, Json
+from ropeway.cli.output import stderr, stdout
 from ropeway_server.cli.options import DATABASE, Database, existing, opened, operator
 
 grant = typer.Typer(help="Who may read what: give, list and revoke rights.", no_args_is_help=True)

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ropeway.cli.output import OPERATE, stdout
+from ropeway.cli.options import OPERATE
+from ropeway.cli.output import stdout
 from ropeway_server.cli.options import DATABASE, installed
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ropeway.cli import output
-from ropeway.cli.output import OPERATE, Json, stderr, stdout
+from ropeway.cli.options import OPERATE, Json
+from ropeway.cli.output import stderr, stdout
 from ropeway_server.cli.options import DATABASE, Database, existing, opened, operator
 
 if TYPE_CHECKING:
