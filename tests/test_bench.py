@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import report, results
 from benchmarks.chart import DASHES
-from benchmarks.places import Unable
+from benchmarks.places import Place, Unable
 from benchmarks.quality import shuffle_quality
 from benchmarks.results import Ceiling, Measured, Reads, Results, Resume, Waiting
 from benchmarks.targets import CEILING_TITLES, judge
@@ -158,6 +158,19 @@ def test_every_ceiling_can_be_drawn_and_has_a_title() -> None:
     from benchmarks.ceilings import CEILINGS  # which imports what it measures
 
     assert set(DASHES) == set(CEILINGS) == set(CEILING_TITLES)
+
+
+def test_the_requests_of_an_epoch_are_known_without_making_them_here(tmp_path: Path) -> None:
+    from benchmarks import ceilings, inside
+    from benchmarks.systems import ropeway as system
+
+    work, place = WORKLOADS["ecg"].resized(1536), Place(tmp_path / "data", None, tmp_path / "cache")
+    system.write(work, place.folder)
+    table = system.open_view(work, place).table()
+    ranges, most = inside.asked(work, place)
+    assert sum(stop - start for _, start, stop in ranges) == table.length.sum()
+    assert len(set(ranges)) == len(ranges) >= most >= 1
+    assert ceilings.gets_kept(work, place, 0.0) > 0
 
 
 def test_results_survive_their_file(tmp_path: Path) -> None:

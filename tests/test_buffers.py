@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ropeway import buffers
 from ropeway.buffers import GATHERED, Pool, address, copied, gather, move, small_pages
 from ropeway.samples import Bytes
 
@@ -66,6 +67,15 @@ def test_a_buffer_comes_back_when_nobody_refers_to_it(kept: str) -> None:
     del holder
     gc.collect()
     assert place in {address(buffer) for buffer in [pool.take(9_900) for _ in range(2)]}  # a near size will do
+
+
+def test_a_buffer_comes_back_though_the_program_is_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = Pool(keep=1 << 20)
+    buffer = pool.take(4096)
+    for name in [name for name in vars(buffers) if not name.startswith("__")]:  # as the interpreter does at its end
+        monkeypatch.setattr(buffers, name, None)
+    del buffer
+    assert (pool.idle, pool.lent) == (4096, 0)
 
 
 def test_idle_buffers_are_kept_within_the_bound() -> None:

@@ -279,6 +279,18 @@ def test_stats_count_what_was_given(view: View) -> None:
     assert stats.samples_per_second > 0
 
 
+def test_padding_does_not_count_as_given(view: View) -> None:
+    loaders = [ropeway.StreamingLoader(view, global_batch_size=33, tail="pad", rank=r, world_size=3) for r in range(3)]
+    assert [[len(batch["__key__"]) for batch in loader] for loader in loaders] == [[11, 11, 11, 11]] * 3
+    assert [loader.stats().samples for loader in loaders] == [35, 34, 34]
+    assert sum(loader.stats().bytes for loader in loaders) == view.bytes
+
+
+def test_what_a_wrapped_tail_repeats_counts_as_given(view: View) -> None:
+    loader = ropeway.StreamingLoader(view, 10, tail="wrap", parts=[])
+    assert sum(len(batch["__key__"]) for batch in loader) == loader.stats().samples == 110
+
+
 def test_several_datasets_name_theirs(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     packed.publish(store, "one", samples=20)

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import packed
 import ropeway
 from ropeway.cache.counters import Counters as CacheCounts
+from ropeway.errors import UsageError
 from ropeway.exposition import exposed, exposition
 from ropeway.meter import Stats
 from ropeway.ranges import Counts
@@ -98,3 +99,5 @@ def test_figures_are_served_while_the_job_runs(view: View) -> None:
             assert figures(answer.read().decode())["ropeway_loader_batches_total", (("rank", "0"),)] == 20
         with pytest.raises(HTTPError, match="404"):
             urlopen(f"http://127.0.0.1:{port}/", timeout=10)
+        with pytest.raises(UsageError, match=rf"port {port}: Address already in use"), exposed(loader.stats, port):
+            pass

@@ -76,7 +76,11 @@ class Assembler:
         self._wanted, self._reader, self._parts = wanted, reader, parts
         self._bad, self._pool = bad, pool
         self._checksums = Checksums(table, reader, once)
-        self._rows = {part.part.name: Rows(part.fixed) for part in parts if part.moved and part.fixed}
+        self._rows = {
+            part.part.name: Rows(part.fixed, None if once is None else np.zeros_like(once))
+            for part in parts
+            if part.moved and part.fixed
+        }
         self._incomplete = [part.part.name for part in parts if (table.parts[part.part.name][0] < 0).any()]
         self.checks = wanted is table and not all(part.partial for part in parts)
 
@@ -125,14 +129,15 @@ class Assembler:
     def _move(self, part: PartReader, made: Parts, movers: Crew) -> Column:
         """A part whose bytes are copied as they are; what does not look like the others is decoded."""
         name, rows = part.part.name, made.rows
-        offsets, lengths = (column[rows] for column in self._table.parts[name])
+        offset, length = self._table.parts[name]
+        offsets = offset[rows]
         contents = made.addresses + offsets - self._wanted.offset[rows]
         contents[offsets < 0] = -1
         if made.bad:
             contents[list(made.bad)] = -1
         sizes = [len(step.rows) for step in made.burst.steps]
         cuts = [0, *accumulate(sizes[:-1])]
-        column, others = self._rows[name].take(contents, lengths, cuts, self._pool, movers)
+        column, others = self._rows[name].take(rows, contents, length, cuts, self._pool, movers)
         self._fill(part, made, column, others.tolist())
         return column
 

@@ -8,7 +8,7 @@ indexing it by addresses is a gather of any rows from any buffers, in one call a
 import ctypes
 import mmap
 import weakref
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache, partial
 from types import SimpleNamespace
@@ -169,12 +169,12 @@ class Pool:
     @property
     def idle(self) -> int:
         """Bytes of the buffers that nobody uses."""
-        return _bytes(self._idle)
+        return sum(size * len(alike) for size, alike in list(self._idle.items()))
 
     @property
     def lent(self) -> int:
         """Bytes of the buffers that somebody uses."""
-        return _bytes(self._lent)
+        return sum(size * len(alike) for size, alike in list(self._lent.items()))
 
     def _make_room(self, size: int) -> None:
         """Let idle buffers of other sizes go, so that they and a new one stay within what is kept."""
@@ -189,15 +189,12 @@ class Pool:
                     self._idle[other].pop()
 
     def _back(self, size: int, number: int, _: object) -> None:
-        """Runs wherever the last reference is dropped, in the midst of anything: so it takes no lock."""
+        """Runs wherever the last reference is dropped, in the midst of anything: so it takes no lock. A program that
+        ends may have lost its modules' names by then: so it uses none.
+        """
         _, memory = self._lent[size].pop(number)
         if self._keep is None or self.idle + size <= self._keep:
             self._idle[size].append(memory)
-
-
-def _bytes(buffers: Mapping[int, Sized]) -> int:
-    """Bytes of buffers that are kept by size."""
-    return sum(size * len(alike) for size, alike in list(buffers.items()))
 
 
 def _rounded(size: int) -> int:

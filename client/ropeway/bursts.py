@@ -113,8 +113,10 @@ class Mapped:
     def bursts(self, groups: Iterable[Group]) -> Iterator[Burst]:
         for steps, rows in groups:
             shards = self._table.shard[rows].astype(np.int64)
-            for shard in np.unique(shards[self._bases[shards] == 0]).tolist():
-                self._map(shard)
+            unmapped = self._bases[shards] == 0
+            if unmapped.any():
+                for shard in np.unique(shards[unmapped]).tolist():
+                    self._map(shard)
             offsets, lengths = self._table.offset[rows], self._table.length[rows]
             yield Burst(steps, rows, self._shards, self._bases, shards, offsets, lengths)
 

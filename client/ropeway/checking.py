@@ -32,12 +32,13 @@ class Checksums:
     def wrong(self, burst: Burst, movers: Crew) -> list[int]:
         """The places of a burst whose bytes are damaged; those that nobody has looked at before are looked at."""
         rows = burst.rows
-        places = np.flatnonzero(self._table.crc32c[rows] != UNREAD)
-        if self._once is not None:
-            places = places[~self._once[rows[places]]]
+        places = np.arange(len(rows)) if self._once is None else np.flatnonzero(~self._once[rows])
+        expected = self._table.crc32c[rows[places]]
+        recorded = expected != UNREAD
+        places, expected = places[recorded], expected[recorded]
         if not len(places):
             return []
-        expected, buffers = self._table.crc32c[rows[places]], burst.buffers
+        buffers = burst.buffers
         first, lengths = burst.start[places], burst.lengths[places]
         spans = list(zip(burst.buffer[places].tolist(), first.tolist(), (first + lengths).tolist(), strict=True))
 

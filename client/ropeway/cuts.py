@@ -13,12 +13,13 @@ from typing import Protocol
 
 import numpy as np
 
+from ropeway.delivery import Delivery
 from ropeway.errors import StateError
 from ropeway.order import Appetite, Order
 from ropeway.samples import Ints
 from ropeway.state import State, from_json
 from ropeway.steps import Step, Tail
-from ropeway.stream import Delivery, Streams
+from ropeway.stream import Streams
 from ropeway.view import View
 from ropeway.world import World
 

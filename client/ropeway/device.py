@@ -10,9 +10,9 @@ import torch
 from ropeway import nvjpeg
 from ropeway.buffers import Pool
 from ropeway.collate import Ragged
+from ropeway.delivery import Batch
 from ropeway.errors import UsageError
 from ropeway.samples import Bytes
-from ropeway.stream import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,23 @@ class Target(Protocol):
 
 
 def target(device: str | torch.device | None) -> Target:
-    """Where a loader's tensors go: None leaves them on the host."""
+    """Where a loader's tensors go: None leaves them on the host.
+
+    Raises:
+        UsageError: torch knows no such device, or finds no such GPU here.
+    """
     if device is None:
         return Host()
-    wanted = torch.device(device)
-    return Gpu(wanted) if wanted.type == "cuda" else Elsewhere(wanted)
+    try:
+        wanted = torch.device(device)
+    except RuntimeError as error:
+        raise UsageError(f"torch knows no device {device!r}: give 'cuda', 'cuda:1', or None for the host") from error
+    if wanted.type != "cuda":
+        return Elsewhere(wanted)
+    count = torch.cuda.device_count()
+    if (wanted.index or 0) >= count:
+        raise UsageError(f"no GPU for device={str(wanted)!r}: torch finds {count} here; `ropeway doctor` looks closer")
+    return Gpu(wanted)
 
 
 class Host:

@@ -3,11 +3,13 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ropeway.ahead import AHEAD
 from ropeway.asked import Asked
 from ropeway.bad import BadSample, BadSamples
 from ropeway.job import plan_job
+from ropeway.report import report
 from ropeway.stream import Streams
 
 
@@ -43,6 +45,10 @@ class Epochs(Asked):
         restored = self._job.restore(state)
         self._seed, self._epoch, self._position = restored.seed, restored.epoch, restored.position
         self._fresh = True
+
+    def report(self) -> dict[str, Any]:
+        """Exactly what the job was given so far, as JSON, to keep beside its model; see `ropeway.report`."""
+        return report(self, self._job, self.state_dict(), self.bad)
 
     def set_epoch(self, epoch: int) -> None:
         """Begin this epoch with the next iteration."""

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from ropeway.delivery import Batch
 from ropeway.errors import UsageError
 from ropeway.loader import StreamingLoader
 from ropeway.order import Sequential
 from ropeway.samples import Array
-from ropeway.stream import Batch
 from ropeway.view import View
 
 

@@ -16,7 +16,8 @@ from ropeway.steps import Step
 from ropeway.view import View, ViewSource
 
 if TYPE_CHECKING:
-    from ropeway.stream import Delivery, Streams
+    from ropeway.delivery import Delivery
+    from ropeway.stream import Streams
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ import torch
 
 from ropeway import device as devices
 from ropeway.ahead import ahead
+from ropeway.delivery import Batch, Delivery
 from ropeway.device import Sent
 from ropeway.epochs import Epochs
 from ropeway.meter import Meter, Stats
 from ropeway.mix_job import MixJob
-from ropeway.stream import Batch, Delivery
 
 log = logging.getLogger(__name__)
 

@@ -33,7 +33,7 @@ class Stats:
     """Counts since the loader was made, on this rank.
 
     Attributes:
-        samples, batches: given to the caller; padding counts as samples.
+        samples, batches: given to the caller; padding isn't counted.
         bytes: of what was brought of those samples from their shards.
         wait: seconds the caller spent waiting for a batch.
         elapsed: seconds from asking for the first batch of an epoch to receiving its last, over all epochs.

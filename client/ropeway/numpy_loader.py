@@ -7,9 +7,9 @@ import numpy as np
 
 from ropeway.ahead import ahead
 from ropeway.collate import Ragged
+from ropeway.delivery import Batch, Delivery
 from ropeway.epochs import Epochs
 from ropeway.errors import UsageError
-from ropeway.stream import Batch, Delivery
 
 
 class NumpyLoader(Epochs):

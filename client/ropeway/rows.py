@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from ropeway import buffers
 from ropeway.buffers import Pool
@@ -63,21 +64,27 @@ class Rows:
 
     The first header met that says what the manifest says is the model: contents that begin with the same bytes are
     moved; all others (written by another library, say, or damaged) are left to the decoder, which tells.
+
+    Args:
+        fixed: what the arrays are.
+        once: bool (rows of the view,), all False, to note whose headers were found like the model; None where bytes
+            are fetched anew each time.
     """
 
-    def __init__(self, fixed: Fixed) -> None:
-        self._fixed = fixed
+    def __init__(self, fixed: Fixed, once: npt.NDArray[np.bool_] | None) -> None:
+        self._fixed, self._once = fixed, once
         self._header: Array | None = None
         self._tries = 0
 
     def take(
-        self, contents: Ints, lengths: Ints, cuts: list[int], pool: Pool, movers: Crew
+        self, rows: Ints, contents: Ints, lengths: Ints, cuts: list[int], pool: Pool, movers: Crew
     ) -> tuple[Array | Pieces, Ints]:
         """Arrays that are moved, and which are not.
 
         Args:
+            rows: int64 (n,), of the view.
             contents: int64 (n,), where each part's content begins in memory; −1 where there is none to be moved.
-            lengths: int64 (n,), bytes of each content.
+            lengths: int64 (rows of the view,), bytes of each content.
             cuts: where batches begin: what is asked for later never spans one.
             pool: where large batches come from.
             movers: the threads that copy.
@@ -86,23 +93,34 @@ class Rows:
             An array (n, …) with zeros for what is absent, perhaps in pieces, and the places of those that have to be
             decoded.
         """
-        if not len(contents):
+        if not len(rows):
             return np.empty((0, *self._fixed.shape), self._fixed.dtype), np.empty(0, np.int64)
         present = contents >= 0
         if self._header is None:
-            self._learn(contents[present], lengths[present])
+            self._learn(contents[present], lengths[rows[present]])
         header = self._header
         if header is None:
-            return np.zeros((len(contents), *self._fixed.shape), self._fixed.dtype), np.flatnonzero(present)
-        like = present & (lengths == len(header) + self._fixed.size)
-        if like.any():
-            like[like] = (buffers.gather(contents[like], len(header)) == header).all(axis=1)
+            return np.zeros((len(rows), *self._fixed.shape), self._fixed.dtype), np.flatnonzero(present)
+        like = present & self._like(header, rows, contents, lengths)
         if like.all():
             return self._moved(contents + len(header), cuts, pool, movers), np.empty(0, np.int64)
-        together = np.zeros((len(contents), *self._fixed.shape), self._fixed.dtype)
+        together = np.zeros((len(rows), *self._fixed.shape), self._fixed.dtype)
         if like.any():
             together[like] = self._moved(contents[like] + len(header), [0], pool, movers)
         return together, np.flatnonzero(present & ~like)
+
+    def _like(self, header: Array, rows: Ints, contents: Ints, lengths: Ints) -> npt.NDArray[np.bool_]:
+        """Which of these contents, of those that are there, have the model's header."""
+        like = np.zeros(len(rows), np.bool_) if self._once is None else self._once[rows]
+        if like.all():
+            return like
+        new = np.flatnonzero(~like & (contents >= 0))
+        new = new[lengths[rows[new]] == len(header) + self._fixed.size]
+        new = new[(buffers.gather(contents[new], len(header)) == header).all(axis=1)]
+        like[new] = True
+        if self._once is not None:
+            self._once[rows[new]] = True
+        return like
 
     def _learn(self, contents: Ints, lengths: Ints) -> None:
         """Take the first fitting header for the model; after many that do not fit, no more are looked at."""

@@ -4,19 +4,16 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 
-from ropeway import shard_table
 from ropeway.arriving import Arriving
 from ropeway.assemble import Assembler, Parts
 from ropeway.bad import BadSamples
 from ropeway.buffers import Pool, reuse_freed
 from ropeway.bursts import BURST_BYTES, Burst, Mapped, Nothing, Supply, grouped
-from ropeway.collate import Padding
+from ropeway.delivery import Batches, Delivery
 from ropeway.errors import FormatError, UsageError
 from ropeway.fetch import GROUP_BYTES, Fetched
 from ropeway.joined_stream import JoinedStream
@@ -27,14 +24,12 @@ from ropeway.parts import PartReader
 from ropeway.plan import MAX_GAP, MAX_REQUEST
 from ropeway.ranges import Counts
 from ropeway.rows import Crew
-from ropeway.samples import Array, Ints, Samples
+from ropeway.samples import Ints, Samples
 from ropeway.shard_bytes import Counting, ShardBytes
 from ropeway.steps import Step
 from ropeway.tuning import MIN_REQUEST, Tuning, suggest
 from ropeway.view import View
 from ropeway.wanted import Wanted
-
-Batch: TypeAlias = dict[str, Any]
 
 ANY = Appetite()
 """Of an order that says nothing of itself."""
@@ -47,25 +42,6 @@ anyway, only they are brought. Checksums are over whole samples: they can't be c
 SOON = 0.75
 """Where the order holds that share of a view at a time, the first batches need nearly all of it: it comes in larger
 requests then, which cost a store less. Else the samples of a batch would wait for more beside them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One batch.
-
-    Attributes:
-        position: where the whole world is after it.
-        batch: see `Stream.deliveries`.
-        samples: how many it has; padding counts.
-        bytes: that were brought of them.
-        unchecked: those of them whose checksums were not compared.
-    """
-
-    position: int
-    batch: Batch
-    samples: int
-    bytes: int
-    unchecked: int
 
 
 class Streams:
@@ -116,10 +92,10 @@ class Stream:
     def __init__(self, view: View, streams: Streams, share: int) -> None:
         self._arriving = Arriving(view)
         self._table = table = self._arriving.table
-        self._labels = _Labels(view, table)
         self._wanted = wanted = streams.wanted
         self._stages, self._memory, self._share = streams.stages, wanted.memory // share, share
         self._parts = wanted.of(view)
+        self._batches = Batches(view, table, self._parts)
         _check_spans(self._arriving, [part.part.name for part in self._parts])
         self._source = view.reader()
         self._reader = self._source if wanted.cache is None else wanted.cache.over(self._source, table.shards)
@@ -129,13 +105,19 @@ class Stream:
         self._assembler = Assembler(
             self._arriving, self._brought, self._reader, self._parts, streams.bad, streams.pool, once
         )  # fmt: skip
-        self._weights = self._brought.length + sum(p.fixed.size for p in self._parts if p.fixed and not p.moved)
+        self._weights = self._held()
 
     def _supplied_near(self) -> Supply | None:
         """Where bytes come from when it is not over a network."""
         if all(part.partial for part in self._parts):
             return Nothing()
         return Mapped(self._brought, self._reader) if _all_local(self._table, self._reader) else None
+
+    def _held(self) -> Ints:
+        """Bytes of memory that each row takes in a burst, int64 (rows,). Mapped shards are there anyway."""
+        if isinstance(self._near, Mapped) and all(part.moved for part in self._parts):
+            return np.full(len(self._table), sum(part.fixed.size for part in self._parts if part.fixed))
+        return self._brought.length + sum(p.fixed.size for p in self._parts if p.fixed and not p.moved)
 
     def _supplied_far(self, appetite: Appetite) -> Supply:
         """Ranges read ahead, within what is left when a quarter of the memory is for batches.
@@ -193,7 +175,7 @@ class Stream:
         groups = self._stages.timed("plan", self._arriving.ahead(grouped(steps, self._weights, limit)))
         bursts = self._stages.timed("fetch", supply.bursts(groups))
         heavy = any(part.heavy for part in self._parts)
-        begun: deque[Parts] = deque()
+        begun = deque[Parts]()
         with self._crew("move") as movers, self._crew("decode") as decoders, self._crew("read") as readers:
             for burst in bursts:
                 begun.append(self._begin(burst, movers, decoders, readers))
@@ -225,39 +207,8 @@ class Stream:
         with self._stages.stage("decode"):
             rows, columns = self._assembler.finish(made)
         with self._stages.stage("collate"):
-            columns |= self._labels.of(rows)
-            sizes, unchecked = made.burst.lengths + made.taken, self._assembler.unchecked(rows)
-            deliveries, first = list[Delivery](), 0
-            for step in made.burst.steps:
-                stop = first + len(step.rows)
-                here = slice(first, stop)
-                batch = self._batch(columns, step, here, masked)
-                blind = int(np.count_nonzero(unchecked[here]))
-                deliveries.append(Delivery(step.stop, batch, stop - first, int(sizes[here].sum()), blind))
-                first = stop
-        return deliveries
-
-    def _batch(self, columns: dict[str, Any], step: Step, here: slice, masked: bool) -> Batch:
-        """One step's share of a burst's columns."""
-        batch: Batch = {name: _cut(column, here) for name, column in columns.items()}
-        for part in self._parts:
-            values = batch[part.part.name]
-            if isinstance(values, list):
-                together = part.together(values)
-                if isinstance(together, Padding):
-                    batch.setdefault("__sizes__", {})[part.part.name] = together.sizes
-                    together = together.values
-                batch[part.part.name] = together
-        if masked:
-            batch["__mask__"] = step.real.copy()
-        if step.groups is not None:
-            batch["__group__"] = step.groups
-        return batch
-
-
-def _cut(column: Any, here: slice) -> Any:
-    """One batch's share of a burst's column; of several where it is a dict of them."""
-    return {name: inner[here] for name, inner in column.items()} if isinstance(column, dict) else column[here]
+            sizes = made.burst.lengths + made.taken
+            return self._batches.cut(made.burst.steps, rows, columns, sizes, self._assembler.unchecked(rows), masked)
 
 
 def _check_spans(samples: Arriving, parts: Sequence[str]) -> None:
@@ -307,29 +258,3 @@ def _narrowed(table: Samples, parts: list[PartReader]) -> Samples:
     if narrow >= NARROW * whole or whole - narrow <= MAX_GAP * len(table):
         return table
     return replace(table, offset=low, length=length)
-
-
-class _Labels:
-    """Everything of a batch that comes from the index."""
-
-    def __init__(self, view: View, table: Samples) -> None:
-        self._keys = table.keys
-        self._shard = table.shard
-        self._datasets = shard_table.datasets(table.shards) if len(view.datasets) > 1 else None
-        self._labels = table.labels
-
-    def of(self, rows: Ints) -> Batch:
-        """The columns of these rows."""
-        columns: Batch = {"__key__": self._keys.take(pa.array(rows)).to_numpy(zero_copy_only=False).tolist()}
-        if self._datasets is not None:
-            columns["__dataset__"] = self._datasets[self._shard[rows]].tolist()
-        for task, values in self._labels.items():
-            columns[f"task.{task}"] = _for_training(values[rows])
-        return columns
-
-
-def _for_training(labels: Array) -> Array:
-    """Labels as losses take them: classes int64, numbers float32, multi-label float32 with NaN where unlabelled."""
-    if labels.ndim == 2:
-        return np.where(labels < 0, np.nan, labels).astype(np.float32)
-    return labels.astype(np.float32 if labels.dtype.kind == "f" else np.int64)

@@ -1,19 +1,25 @@
 """The same stream as a torch IterableDataset, for a plain DataLoader, Lightning or a Trainer."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 from uuid import uuid4
 
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ropeway.asked import Asked
 from ropeway.bad import BadSamples
+from ropeway.delivery import Batch
 from ropeway.device import to_tensors
 from ropeway.errors import StateError
 from ropeway.handover import Listener, Mark, WorkerBatch
 from ropeway.job import plan_job
-from ropeway.stream import Batch, Streams
+from ropeway.report import report
+from ropeway.stream import Streams
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False, repr=False)
@@ -31,7 +37,8 @@ class StreamingDataset(Asked, IterableDataset[Batch]):
     """
 
     def __post_init__(self) -> None:
-        self._job = plan_job(self, Streams(self._wanted(threads=1), BadSamples(self.on_bad)))
+        self._bad = BadSamples(self.on_bad)
+        self._job = plan_job(self, Streams(self._wanted(threads=1), self._bad))
         self._seed, self._epoch, self._position = self.seed, 0, 0
         self._fresh = True
         self._skip: int | None = None
@@ -61,6 +68,8 @@ class StreamingDataset(Asked, IterableDataset[Batch]):
             mark = Mark(self._name, epoch, delivery.position)
             yield batch if worker is None else WorkerBatch(batch, mark)
         self._epoch, self._position, self._fresh, self._skip = epoch + 1, 0, True, None
+        for bad in self._bad.report():
+            log.warning("replaced a bad sample: %s", bad)
 
     def state_dict(self) -> dict[str, int | str]:
         """Where the job is, as JSON under 1 KB; the same on every rank.
@@ -91,6 +100,13 @@ class StreamingDataset(Asked, IterableDataset[Batch]):
         skip = state.get("skip")
         self._seed, self._epoch, self._position = restored.seed, restored.epoch, restored.position
         self._fresh, self._skip = True, skip if isinstance(skip, int) else None
+
+    def report(self) -> dict[str, Any]:
+        """Exactly what the job was given so far, as JSON, to keep beside its model; see `ropeway.report`.
+
+        Bad samples that worker processes replaced are in those processes' logs alone.
+        """
+        return report(self, self._job, self.state_dict(), self._bad.report())
 
     def set_epoch(self, epoch: int) -> None:
         """Begin this epoch with the next iteration."""

@@ -66,8 +66,8 @@ def _panel(axis: Any, where: tuple[str, str], measured: list[Measured], results:
 
 _WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
 DASHES = {
-    "memcpy": ":", "readv": "--", "readv_batches": "-.", "decode": "--", "gets": "--", "gets_kept": "-.",
-    "gets_whole": ":",
+    "memcpy": ":", "readv": "--", "readv_batches": "-.", "gather": (0, (1, 1)), "decode": "--", "gets": "--",
+    "gets_kept": "-.", "gets_whole": ":",
 }  # fmt: skip
 """How each ceiling is drawn."""
 

@@ -2,9 +2,12 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import islice
+from multiprocessing import get_context
 from time import sleep
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +101,21 @@ def noted(work: Workload, place: Place) -> "tuple[View, Notes]":
     for batch in system.open_loader(work, View(view.info, Noted(view.source, notes))):
         notes.given += sum(lengths[key] for key in batch["__key__"])
     return view, notes
+
+
+@cache
+def asked(work: Workload, place: Place) -> tuple[list[Range], int]:
+    """The ranges that a workload's loader asks for in an epoch, and how many were under way at a time.
+
+    Found out in another process: in this one nothing is reached yet, and no memory is there to be used again.
+    """
+    with ProcessPoolExecutor(1, get_context("spawn")) as apart:
+        return apart.submit(_asked, work, place).result()
+
+
+def _asked(work: Workload, place: Place) -> tuple[list[Range], int]:
+    _, notes = noted(work, place)
+    return notes.ranges, notes.most
 
 
 def reads(work: Workload, place: Place) -> dict[str, Any]:

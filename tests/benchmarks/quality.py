@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.places import Unable
 from benchmarks.workloads import Ints, Workload
-from ropeway.order import Stretch
+from ropeway.shuffle import Stretch
 from ropeway.simulate import mixing
 
 

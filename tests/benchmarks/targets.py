@@ -121,6 +121,7 @@ CEILING_TITLES = {
     "memcpy": "memcpy",
     "readv": "readv (1 MiB pieces, one buffer)",
     "readv_batches": "readv (batch buffers in turn)",
+    "gather": "gathering in shuffled order, all cores",
     "decode": "decode only, all cores",
     "gets": "raw range GETs, same client",
     "gets_kept": "the same GETs, all bytes kept",
