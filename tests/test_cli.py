@@ -2,15 +2,22 @@
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib.metadata import version
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
 import packed
+import ropeway as library
+from ropeway.cli import make_app
 from ropeway.cli.simulate import simulate
 from ropeway.cli.stream import stream
 from ropeway.order import Shuffled
@@ -56,6 +63,27 @@ def test_bare_it_shows_help_by_user() -> None:
         assert "Usage:" in helped.stdout
 
 
+def test_every_option_of_every_command_says_what_it_is_for() -> None:
+    def texts(command: Any, name: str) -> Iterator[tuple[str, str]]:
+        yield name, command.help
+        for parameter in command.params:
+            yield f"{name} {parameter.name}", parameter.help
+        for inner in getattr(command, "commands", {}).values():
+            yield from texts(inner, f"{name} {inner.name}")
+
+    told = dict(texts(get_command(make_app()), "ropeway"))
+    assert len(told) > 150
+    assert not [name for name, text in told.items() if not text]
+    assert not [name for name, text in told.items() if "<" in text]  # Markdown would take it for HTML, and show nothing
+
+
+def test_the_version_is_one_line() -> None:
+    shown = ropeway("--version")
+    where = Path(library.__file__ or "").parent
+    assert shown.stdout == f"ropeway {version('ropeway')}, Python {platform.python_version()}, {where}\n"
+    assert (shown.returncode, shown.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     "command",
     [("ls",), ("show", "d"), ("query",), ("query", "--by", "split"), ("stream", "--batch-size", "20"), ("verify",)],
@@ -84,7 +112,7 @@ def test_the_same_from_a_store_and_a_service(store: str) -> None:
             )
         view = json.loads(ropeway("query", "--store", url, "--json").stdout)["id"]
         streamed = json.loads(ropeway("stream", view, "--store", url, "--batch-size", "20", "--json").stdout)
-        assert (streamed["view"], streamed["batches"], streamed["samples"], streamed["padding"]) == (view, 6, 120, 17)
+        assert (streamed["view"], streamed["batches"], streamed["samples"], streamed["padding"]) == (view, 6, 103, 17)
 
 
 def test_the_store_may_come_from_the_environment(store: str) -> None:
@@ -103,9 +131,13 @@ def test_the_store_may_come_from_the_environment(store: str) -> None:
         (("query", "--dataset", "nope"), "unknown dataset 'nope'; there is: d"),
         (("query", "--by", "height"), "unknown column 'height' in by"),
         (("stream", "0123456789abcdef"), "no view 0123456789abcdef"),
+        (("stream", "--cache-limit", "5"), "--cache-limit says nothing without --cache"),
+        (("mount", "d", "--cache-limit", "5", "/no/such/folder"), "--cache-limit says nothing without --cache"),
         (("stream", "--part", "nope"), "unknown part 'nope'; there is: note, x"),
         (("stream", "mine", "--task", "cls", "--dataset", "d"), "names one view: leave out --task, --dataset"),
         (("simulate", "mine", "--where", "age > 3"), "'mine' names one view: leave out --where"),
+        (("simulate", "--samples", "1e4", "--plot", "/no/such/folder/x.png"), "No such file or directory"),
+        (("simulate", "--samples", "1e4", "--seed", "-1", "--plot", "x.nope"), "Format 'nope' is not supported"),
         (("verify", "nope"), "no such dataset"),
     ],
 )
@@ -129,6 +161,7 @@ def test_defaults_that_help_shows_are_the_librarys() -> None:
     [
         ("/no/such/folder", "no such folder [url file:///no/such/folder]"),
         ("ftp://x/y", "not a store URL"),
+        ("", "no store is named"),
         ("s3:///prefix", "no bucket in the store URL"),
         ("http://127.0.0.1:9", "is the index service running"),
     ],

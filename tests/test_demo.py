@@ -52,6 +52,14 @@ def test_what_is_kept_can_be_explored_with_the_commands_it_prints(tmp_path: Path
     assert "is not empty" in again.stderr
 
 
+def test_a_file_is_no_folder_to_keep_things_in(tmp_path: Path) -> None:
+    (tmp_path / "kept").touch()
+    refused = demo("--keep", str(tmp_path / "kept"))
+    assert refused.returncode == 1
+    assert refused.stderr.endswith("kept can't be used: File exists; give a new folder\n")
+    assert len(refused.stderr.splitlines()) == 1
+
+
 def test_a_training_that_fails_says_why(tmp_path: Path) -> None:
     plan = TrainPlan(service=str(tmp_path / "absent"), task="a", part="b", where="c > 0", folder=str(tmp_path))
     assert job.start(plan, 1) != 0

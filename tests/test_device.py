@@ -45,6 +45,15 @@ def test_jpegs_left_to_a_gpu_that_is_not_used_are_an_error(view: View) -> None:
         next(iter(loader))
 
 
+@pytest.mark.parametrize(
+    ("device", "says"),
+    [("nope", "torch knows no device 'nope'"), ("cuda:99", "no GPU for device='cuda:99': torch finds [0-9]+ here")],
+)
+def test_a_device_that_is_not_there_is_told_before_anything_is_read(view: View, device: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        ropeway.StreamingLoader(view, 10, device=device)
+
+
 @cuda
 @pytest.mark.parametrize("busy", [False, True])
 def test_batches_on_a_gpu_are_those_of_the_host(view: View, busy: bool) -> None:

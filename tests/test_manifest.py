@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ropeway import manifest as m
+from ropeway import manifest_reading
 from ropeway.errors import FormatError
 
 GOLDEN = Path(__file__).parent / "data" / "format-v1"
@@ -52,19 +53,19 @@ MANIFEST = m.Manifest(
 
 def test_the_golden_manifest_is_read_for_ever() -> None:
     data = (GOLDEN / "manifest.json").read_bytes()
-    assert m.loads(data) == MANIFEST
+    assert manifest_reading.loads(data) == MANIFEST
     assert m.dumps(MANIFEST) == data
 
 
 def test_manifests_of_the_first_release_are_read_for_ever() -> None:
     """They know nothing of windows, questions, targets, studies and namespaces."""
-    assert m.loads((GOLDEN / "manifest-first.json").read_bytes()) == MANIFEST
+    assert manifest_reading.loads((GOLDEN / "manifest-first.json").read_bytes()) == MANIFEST
 
 
 def test_the_golden_pointer_is_read_for_ever() -> None:
     latest = m.Latest(version="0123456789ab", history=("ba9876543210", "0123456789ab"))
     data = (GOLDEN / "latest.json").read_bytes()
-    assert m.loads_latest(data) == latest
+    assert manifest_reading.loads_latest(data) == latest
     assert m.dumps(latest) == data
 
 
@@ -105,8 +106,8 @@ def test_equal_manifests_are_equal_bytes(
                                 source_bytes=0),
     )  # fmt: skip
     data = m.dumps(manifest)
-    assert m.loads(data) == manifest
-    assert m.dumps(m.loads(data)) == data
+    assert manifest_reading.loads(data) == manifest
+    assert m.dumps(manifest_reading.loads(data)) == data
 
 
 def changed(edit: Callable[[Any], object]) -> bytes:
@@ -180,7 +181,7 @@ def again(*path: str | int) -> Callable[[Any], object]:
 )  # fmt: skip
 def test_every_contradiction_is_named(edit: Callable[[Any], object], says: str) -> None:
     with pytest.raises(FormatError) as caught:
-        m.loads(changed(edit), url=URL)
+        manifest_reading.loads(changed(edit), url=URL)
     assert says in str(caught.value)
     assert URL in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -189,16 +190,16 @@ def test_every_contradiction_is_named(edit: Callable[[Any], object], says: str) 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"{}", b'{"format": "1"}', b'{"format": 1}', b"\xff"])
 def test_what_is_no_manifest_is_refused(data: bytes) -> None:
     with pytest.raises(FormatError, match="not a manifest"):
-        m.loads(data, url=URL)
+        manifest_reading.loads(data, url=URL)
 
 
 def test_the_newer_format_is_told_before_anything_else_is_looked_at() -> None:
     with pytest.raises(FormatError, match="upgrade ropeway"):
-        m.loads(b'{"format": 7, "datasets": []}')
+        manifest_reading.loads(b'{"format": 7, "datasets": []}')
 
 
 def test_fields_of_a_later_release_are_no_error() -> None:
-    assert m.loads(changed(put("later", value=1))) == MANIFEST
+    assert manifest_reading.loads(changed(put("later", value=1))) == MANIFEST
 
 
 @pytest.mark.parametrize(
@@ -212,7 +213,7 @@ def test_fields_of_a_later_release_are_no_error() -> None:
 )
 def test_what_is_no_pointer_is_refused(data: bytes, says: str) -> None:
     with pytest.raises(FormatError, match=says) as caught:
-        m.loads_latest(data, url=URL)
+        manifest_reading.loads_latest(data, url=URL)
     assert URL in str(caught.value)
 
 

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ropeway import order as module
+from ropeway import shuffle
 from ropeway.errors import UsageError
 from ropeway.hashing import fold, keyed, mix, unkeyed
-from ropeway.order import OPEN_BYTES, Blocks, EpochOrder, Sequential, Shuffled, ShuffledEpoch, cut_blocks
+from ropeway.order import OPEN_BYTES, EpochOrder, Sequential, Shuffled
 from ropeway.samples import Ints, Samples, ShardRef
+from ropeway.shuffle import Blocks, ShuffledEpoch, cut_blocks
 
 
 def table(lengths: list[int] | Ints, per_shard: int = 1_000_000) -> Samples:
@@ -115,7 +116,7 @@ def test_how_many_samples_are_sorted_at_once_changes_nothing(world_size: int, mo
     sizes = np.random.default_rng(0).integers(1, 40, 500).tolist()
     one = ShuffledEpoch(blocks(sizes), lanes=12, window=3, seed=5, epoch=1)
     whole = [sequence(one, 17, rank, world_size) for rank in range(world_size)]
-    monkeypatch.setattr("ropeway.order.SORTED", 1)
+    monkeypatch.setattr("ropeway.shuffle.SORTED", 1)
     piecewise = [sequence(one, 17, rank, world_size) for rank in range(world_size)]
     assert all((a == b).all() for some, others in zip(whole, piecewise, strict=True)
                for a, b in zip(some, others, strict=True))  # fmt: skip
@@ -135,7 +136,9 @@ def test_the_example_drawn_in_the_module_is_true() -> None:
     rows = ShuffledEpoch(blocks([2, 3, 3, 2]), lanes=3, window=1, seed=1, epoch=0).rows()
     epoch = " ".join(map(str, rows))
     lanes = " ".join(str(row) for lane in range(3) for row in rows[lane::3])
-    drawn = {line.split()[0]: " ".join(re.findall(r"\d", line)) for line in (module.__doc__ or "").splitlines() if line}
+    drawn = {
+        line.split()[0]: " ".join(re.findall(r"\d", line)) for line in (shuffle.__doc__ or "").splitlines() if line
+    }
     assert (drawn["windows"], drawn["epoch"]) == (lanes, epoch)
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ropeway.errors import QueryError
-from ropeway.query import parse
+from ropeway.filters import parse
 from ropeway_server.outlines import outline
 
 

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 
 from indexed import publish, row
 from ropeway import manifest as m
-from ropeway import query
 from ropeway.catalog import StoreCatalog
 from ropeway.errors import QueryError
-from ropeway.query import Column, Dialect
+from ropeway.filters import Column, Dialect, compile_filter, parse
 from ropeway.stores import open_store
 
 CLASSES = ("SR", "AF", "it's")
@@ -352,7 +351,7 @@ def test_what_is_outside_the_language_is_refused(corpus: Corpus, where: str, say
 
 def test_nothing_is_no_filter() -> None:
     with pytest.raises(QueryError, match="a filter is one expression"):
-        query.parse("")
+        parse("")
 
 
 @pytest.mark.parametrize(
@@ -434,10 +433,10 @@ def test_any_text_is_an_answer_or_a_query_error(corpus: Corpus, where: str) -> N
 def test_no_text_of_a_filter_reaches_the_database(secret: str) -> None:
     literal = "'" + f"secret{secret}".replace("'", "''") + "'"
     try:
-        tree = query.parse(f"site = {literal} or site in ({literal})")
+        tree = parse(f"site = {literal} or site in ({literal})")
     except QueryError:
         assert ";" in secret or "\\" in secret or not secret.isprintable()
         return
-    sql, params = query.compile_filter(tree, Dialect({"site": Column('"meta.site"', "string")}, {}))
+    sql, params = compile_filter(tree, Dialect({"site": Column('"meta.site"', "string")}, {}))
     assert sql == '(("meta.site" = ?) OR ("meta.site" IN (?)))'
     assert params == [f"secret{secret}"] * 2

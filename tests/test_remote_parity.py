@@ -3,9 +3,10 @@
 import multiprocessing
 import multiprocessing.queues
 import pickle
+import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 import urllib3
 
+import guarded
 import ropeway
 import tiny_store
 from ropeway.catalog import Catalog
@@ -124,6 +126,26 @@ def test_errors_are_the_same_class_in_process_and_over_http(
         with pytest.raises(kind) as caught:
             ask(ropeway.connect(url))
         assert type(caught.value) is kind
+
+
+def test_errors_name_the_request_that_the_services_log_has(tmp_path: Path) -> None:
+    """In their words where somebody else has to look into it; beside them where the words say what to do."""
+    guarded.build_all(open_store(tmp_path / "store"))
+    with serving(str(tmp_path / "store")) as url:
+        catalog = ropeway.connect(url)
+        with pytest.raises(AccessDenied, match=r"\(request [0-9a-f]{16}\)$"):
+            catalog.query(datasets=["alike"]).table()  # its licence is not accepted
+        with pytest.raises(AccessDenied, match=r"\(request [0-9a-f]{16}\)$"):
+            ropeway.connect(url, "ropeway_0_0").datasets()
+        asks: list[Callable[[], object]] = [
+            lambda: catalog.view("0" * 16),
+            lambda: catalog.query(where="height_ > 3"),
+        ]
+        for ask in asks:
+            with pytest.raises((NotFound, QueryError)) as caught:
+                ask()
+            assert "request" not in str(caught.value)
+            assert re.search(r"\(request [0-9a-f]{16}\)$", caught.value.__notes__[0])
 
 
 def test_a_service_that_is_down_is_told_soon_and_with_what_to_do() -> None:

@@ -92,6 +92,10 @@ def test_a_view_is_simulated_and_drawn(tmp_path: Path) -> None:
         (("--samples", "1000", "--world", "7"), "the nearest world sizes that do are 4 or 8"),
         (("--store", "/no/such/place"), "no such folder"),
         (("--samples", "1000", "--lanes", "0"), "lanes must be at least 1"),
+        (
+            ("--samples", "100", "--global-batch-size", "104"),
+            "there are 100 samples, fewer than one global batch of 104",
+        ),
     ],
 )
 def test_what_cannot_be_is_told(arguments: tuple[str, ...], words: str) -> None:

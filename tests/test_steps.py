@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ropeway.errors import StateError, UsageError
-from ropeway.order import Blocks, ShuffledEpoch
+from ropeway.shuffle import Blocks, ShuffledEpoch
 from ropeway.state import State, from_json
 from ropeway.steps import TAILS, Batching, Tail
 from ropeway.world import World, detect

@@ -7,7 +7,6 @@ stay within the limit; a keyed hash shuffles those batches.
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -89,7 +88,7 @@ class BudgetCutter:
     order: Order
     costs: Ints
 
-    @cached_property
+    @property
     def digest(self) -> str:
         rule = ("budget", 1, self.budget.limit, self.budget.padded, STRETCH, self.order.digest(self.view.layout()))
         return hashlib.sha256(repr(rule).encode() + self.costs.astype("<i8").tobytes()).hexdigest()[:12]

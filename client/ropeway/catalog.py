@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from ropeway import manifest as manifests
+from ropeway import manifest_reading
 from ropeway.counting import Draw
 from ropeway.definition import Definition
-from ropeway.described import DatasetInfo, SampleInfo, TaskInfo, describe, list_tasks
+from ropeway.described import DatasetInfo, SampleInfo, TaskInfo, describe, describe_sample, list_tasks
 from ropeway.engine import Engine
 from ropeway.errors import FormatError, NotFound, UsageError
 from ropeway.keys import check_dataset, is_dataset
@@ -23,7 +24,6 @@ from ropeway.saved import SavedView, StoreViews
 from ropeway.selection import Selection
 from ropeway.store_view import made, view_of
 from ropeway.stores import Store, open_store
-from ropeway.tar import Span
 from ropeway.view import View
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class StoreCatalog(Catalog):
             path = manifests.manifest_path(dataset, version)
             url = f"{self.store.url}/{path}"
             data, _ = self.store.load(path)
-            found = manifests.loads(data, url=url)
+            found = manifest_reading.loads(data, url=url)
             if (found.dataset, found.version) != (dataset, version):
                 raise FormatError(f"the manifest is of {found.dataset}@{found.version}", url=url)
             self._manifests[dataset, version] = found
@@ -226,22 +226,7 @@ class StoreCatalog(Catalog):
         Raises:
             NotFound: there is none of that key.
         """
-        row = self._engine.sample(manifest, key)
-        spans = {
-            part.name: Span(row[f"{part.name}.offset"], row[f"{part.name}.length"])
-            for part in manifest.parts
-            if row[f"{part.name}.offset"] is not None
-        }
-        return SampleInfo(
-            key=row["key"],
-            split=row["split"],
-            subject=row["subject"],
-            shard=row["shard"],
-            span=Span(row["offset"], row["length"]),
-            parts=spans,
-            labels={task.id: task.named(row[f"task.{task.id}"]) for task in manifest.labelled},
-            meta={name.removeprefix("meta."): row[name] for name in row if name.startswith("meta.")},
-        )
+        return describe_sample(manifest, self._engine.sample(manifest, key))
 
     def current(self) -> list[Manifest]:
         """The manifests of all datasets in their current versions, by dataset id; of up to `fresh` seconds ago."""
@@ -256,8 +241,11 @@ class StoreCatalog(Catalog):
 
     def _look(self) -> list[Manifest]:
         ids = [name for name in self.store.folders() if is_dataset(name)]
-        with ThreadPoolExecutor(16) as pool:
-            found = pool.map(self._published, ids)
+        if all(self.store.local_path(name) for name in ids):  # a moment each: threads would only keep others waiting
+            found = list(map(self._published, ids))
+        else:
+            with ThreadPoolExecutor(16) as pool:
+                found = list(pool.map(self._published, ids))
         return [manifest for manifest in found if manifest is not None]
 
     def _published(self, dataset: str) -> Manifest | None:
@@ -273,7 +261,7 @@ class StoreCatalog(Catalog):
             data, _ = self.store.load(path)
         except NotFound as error:
             raise NotFound("no such dataset in the store", dataset=dataset, url=self.store.url) from error
-        return manifests.loads_latest(data, url=f"{self.store.url}/{path}").version
+        return manifest_reading.loads_latest(data, url=f"{self.store.url}/{path}").version
 
 
 def connect(url: str, token: str | None = None, *, proxied: bool = False, cache: "DiskCache | None" = None) -> Catalog:

@@ -71,7 +71,7 @@ class Joined(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 Definition: TypeAlias = Selected | Limited | FewShot | Balanced | Without | Joined
 
 
-_DECODER: msgspec.json.Decoder[Definition] = msgspec.json.Decoder(Definition)  # once: see `manifest`
+_DECODER: msgspec.json.Decoder[Definition] = msgspec.json.Decoder(Definition)  # once: see `manifest_reading`
 
 
 def of_query(query: Query, versions: Mapping[str, str]) -> Selected:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ropeway.index import Value
 from ropeway.manifest import Access, Manifest, Task
@@ -77,6 +78,24 @@ def describe(manifest: Manifest) -> DatasetInfo:
         splits={split.name: split.samples for split in manifest.splits},
         parts=tuple(part.name for part in manifest.parts),
         tasks=tuple(task.id for task in manifest.tasks),
+    )
+
+
+def describe_sample(manifest: Manifest, row: Mapping[str, Any]) -> SampleInfo:
+    """What a row of the index of that manifest's version says, by column."""
+    return SampleInfo(
+        key=row["key"],
+        split=row["split"],
+        subject=row["subject"],
+        shard=row["shard"],
+        span=Span(row["offset"], row["length"]),
+        parts={
+            part.name: Span(row[f"{part.name}.offset"], row[f"{part.name}.length"])
+            for part in manifest.parts
+            if row[f"{part.name}.offset"] is not None
+        },
+        labels={task.id: task.named(row[f"task.{task.id}"]) for task in manifest.labelled},
+        meta={name.removeprefix("meta."): row[name] for name in row if name.startswith("meta.")},
     )
 
 

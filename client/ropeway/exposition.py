@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from ropeway.errors import UsageError
 from ropeway.meter import Stats
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -43,6 +44,9 @@ def exposed(stats: Callable[[], Stats], port: int, host: str = "127.0.0.1", **la
 
     Yields:
         The port.
+
+    Raises:
+        UsageError: it can't be listened on.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -60,7 +64,13 @@ def exposed(stats: Callable[[], Stats], port: int, host: str = "127.0.0.1", **la
         def log_message(self, format: str, *args: object) -> None:
             """Scrapes are no news."""
 
-    with ThreadingHTTPServer((host, port), Handler) as server:
+    try:
+        listening = ThreadingHTTPServer((host, port), Handler)
+    except OSError as error:
+        raise UsageError(
+            f"figures can't be served on {host}, port {port}: {error.strerror}; try another port"
+        ) from error
+    with listening as server:
         thread = threading.Thread(target=server.serve_forever, name="ropeway-metrics", daemon=True)
         thread.start()
         try:

@@ -6,7 +6,6 @@ Groups are shuffled as wholes by a keyed hash of their number; groups are number
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -67,7 +66,7 @@ class GroupCutter:
     starts: Ints
     shuffled: bool
 
-    @cached_property
+    @property
     def digest(self) -> str:
         hashed = hashlib.sha256(repr(("groups", 1, self.rule.count, self.shuffled)).encode())
         hashed.update(self.rows.astype("<i8").tobytes() + self.starts.astype("<i8").tobytes())

@@ -10,13 +10,14 @@ from typing import Protocol, TypeAlias
 
 from ropeway.asked import Asked
 from ropeway.cuts import CutJob, Rule
+from ropeway.delivery import Delivery
 from ropeway.errors import UsageError
 from ropeway.mix_job import MixJob
 from ropeway.mixing import Mix
 from ropeway.order import Order, Shuffled
 from ropeway.state import State, from_json
 from ropeway.steps import Batching, Tail
-from ropeway.stream import Delivery, Streams
+from ropeway.stream import Streams
 from ropeway.view import View
 from ropeway.world import World, detect
 

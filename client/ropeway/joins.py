@@ -45,7 +45,8 @@ def join(view: "View", other: "View", asked: Joined) -> "View":
 
     parts = _parts(view.info, other.info)
     names = [*asked.on, "split", *([asked.time] if asked.within is not None else [])]
-    ours, theirs = view.columns(names), other.columns(names)
+    once = list(dict.fromkeys(names))
+    ours, theirs = view.columns(once), other.columns(once)
     left, right = _keys(view, other, ours, theirs, asked.on)
     if asked.within is None:
         partner = _only(left, right, asked.on)
@@ -119,6 +120,7 @@ def _info(ours: "ViewInfo", theirs: "ViewInfo", asked: Joined, parts: tuple[Part
     return replace(
         ours, samples=len(table), bytes=size, datasets={**ours.datasets, **theirs.datasets}, definition=asked,
         tasks=tasks, parts=parts, namespaces={**ours.namespaces, **theirs.namespaces},
+        targets=(*ours.targets, *theirs.targets),
         label_counts={task.id: samples.label_counts(table, task) for task in tasks if task.classes},
     )  # fmt: skip
 

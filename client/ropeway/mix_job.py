@@ -8,12 +8,14 @@ from itertools import chain
 
 import numpy as np
 
+from ropeway.delivery import Delivery
 from ropeway.mixing import Mix
-from ropeway.order import EpochOrder, Order, Stretch
+from ropeway.order import EpochOrder, Order
 from ropeway.samples import Ints
+from ropeway.shuffle import Stretch
 from ropeway.state import State, from_json
 from ropeway.steps import Batching, Feed, Step
-from ropeway.stream import Delivery, Streams
+from ropeway.stream import Streams
 from ropeway.view import View
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 
-from ropeway import manifest
+from ropeway import manifest, manifest_reading
 from ropeway.errors import AlreadyExists, Conflict, NotFound
 from ropeway.manifest import Latest, Manifest
 from ropeway.stores import Store
@@ -24,7 +24,7 @@ def published(store: Store, dataset: str, version: str) -> Manifest | None:
         data, _ = store.load(path)
     except NotFound:
         return None
-    return manifest.loads(data, url=f"{store.url}/{path}")
+    return manifest_reading.loads(data, url=f"{store.url}/{path}")
 
 
 def point_latest(store: Store, dataset: str, version: str) -> Latest:
@@ -43,7 +43,7 @@ def point_latest(store: Store, dataset: str, version: str) -> Latest:
             except AlreadyExists:
                 continue
             return first
-        latest = manifest.loads_latest(data, url=f"{store.url}/{path}")
+        latest = manifest_reading.loads_latest(data, url=f"{store.url}/{path}")
         if version in latest.history:
             return latest
         later = Latest(version=version, history=(*latest.history, version))

@@ -62,6 +62,12 @@ class Selection:
         return tuple(found.values())
 
     @cached_property
+    def targets(self) -> tuple[Task, ...]:
+        """Tasks of all selected datasets whose target is a part, once for each part that is one."""
+        tasks = [task for indexed, _ in self.pieces for task in indexed.manifest.tasks if task.target]
+        return tuple({(task.id, task.target): task for task in tasks}.values())
+
+    @cached_property
     def count(self) -> int:
         """How many samples there are."""
         return self._stops[-1]

@@ -141,7 +141,10 @@ def _problem(answer: urllib3.BaseHTTPResponse, url: str) -> RopewayError:
         return ServiceError(f"status {answer.status}{_request(answer)}", status=answer.status, url=url)
     kind = getattr(errors, problem.type, None)
     if isinstance(kind, type) and issubclass(kind, RopewayError) and kind is not ServiceError:
-        return kind(problem.detail if answer.status < 500 else f"{problem.detail}{_request(answer)}")
+        others = answer.status >= 500 or issubclass(kind, errors.AccessDenied)  # who asks can do nothing about it alone
+        error = kind(f"{problem.detail}{_request(answer)}" if others else problem.detail)
+        error.add_note(f"the service's log has it as{_request(answer)}")
+        return error
     return ServiceError(f"{problem.detail}{_request(answer)}", status=answer.status, url=url)
 
 

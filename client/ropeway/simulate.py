@@ -8,10 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ropeway.bursts import grouped
+from ropeway.errors import UsageError
 from ropeway.fetch import Fetched
-from ropeway.order import SMALL_BYTES, Blocks, EpochOrder, Shuffled, ShuffledEpoch, cut_blocks
+from ropeway.order import SMALL_BYTES, EpochOrder, Shuffled
 from ropeway.plan import MAX_REQUEST
 from ropeway.samples import Array, Ints, Samples
+from ropeway.shuffle import Blocks, ShuffledEpoch, cut_blocks
 from ropeway.steps import Batching
 from ropeway.tuning import Tuning
 from ropeway.world import World
@@ -90,10 +92,17 @@ def mixing(order: EpochOrder, labels: Array | SortedLabels, classes: int, batch:
         classes: how many there are.
         batch: samples in a global batch.
         seed: of the uniform shuffle that it is compared with.
+
+    Raises:
+        UsageError: there are fewer samples than one batch takes.
     """
+    if order.samples < batch:
+        raise UsageError(
+            f"there are {order.samples:,} samples, fewer than one global batch of {batch}: simulate a smaller one"
+        )
     count = min(BATCHES, order.samples // batch)
     rows = _first(order, count * batch)
-    uniform = np.random.default_rng(seed).choice(len(labels), count * batch, replace=False, shuffle=True)
+    uniform = np.random.default_rng(seed % (1 << 64)).choice(len(labels), count * batch, replace=False, shuffle=True)
     return Mixing(ours=_entropy(labels[rows], classes, batch), uniform=_entropy(labels[uniform], classes, batch))
 
 

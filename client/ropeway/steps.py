@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ropeway.errors import UsageError
-from ropeway.order import EpochOrder, Stretch
+from ropeway.order import EpochOrder
 from ropeway.samples import Ints
+from ropeway.shuffle import Stretch
 from ropeway.world import World
 
 CUT = 64

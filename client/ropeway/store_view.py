@@ -31,6 +31,7 @@ def view_of(catalog: "StoreCatalog", selection: Selection, versions: Mapping[str
         parts=selection.parts,
         label_counts=selection.label_counts,
         namespaces={m.dataset: m.provenance.namespace for m in manifests if m.provenance.namespace},
+        targets=selection.targets,
     )
     return View(info, StoreSource(catalog, selection.query, versions, selection))
 

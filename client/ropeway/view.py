@@ -27,12 +27,14 @@ class ViewInfo:
     definition: Definition | None
     """How it is made; None where it was asked over datasets that may not be known."""
     tasks: tuple[Task, ...]
-    """The query's task first."""
+    """Those that labels are of, the query's task first."""
     parts: tuple[Part, ...]
     label_counts: Mapping[str, Mapping[str, int]]
     """Task id → class → samples, for tasks that have classes."""
     namespaces: Mapping[str, str] = field(default_factory=dict)
     """Dataset id → namespace of its pseudonyms: in the same one, a person has the same `subject`."""
+    targets: tuple[Task, ...] = ()
+    """Tasks whose target is a part; one that is another part in another dataset is there with each of them."""
 
 
 class ViewSource(Protocol):
@@ -158,7 +160,10 @@ class View:
         return subsets.derive(self, f"limit {count} {seed}", made, lambda table: subsets.limit(table, count, seed))
 
     def few_shot(self, task: str, *, per_class: int, seed: int = 0) -> "View":
-        """The view of `per_class` samples of each class of a task, drawn by seed; all where a class has fewer."""
+        """The view of `per_class` samples of each class of a task, drawn by seed; all where a class has fewer.
+
+        A regression's classes are the whole numbers that its labels are rounded to.
+        """
         found, of = self.task(task), self.definition
         made = None if of is None else FewShot(of=of, task=task, per_class=per_class, seed=seed)
         how = f"few-shot {task} {per_class} {seed}"

@@ -145,14 +145,17 @@ def recorded_limit(folder: Path) -> int | None:
 def listed(folder: Path) -> Iterator[Listed]:
     """The entries of a cache, in no order."""
     for shard in os.scandir(folder / "shards"):
-        if not _CONTENT_ID.fullmatch(shard.name):
-            continue
-        with suppress(FileNotFoundError):  # deleted meanwhile, as its entries may be
-            for entry in os.scandir(shard.path):
-                if _NUMBER.fullmatch(entry.name):
-                    with suppress(FileNotFoundError):
-                        status = entry.stat(follow_symlinks=False)
-                        yield Listed(status.st_mtime_ns, on_disk(status), Path(entry.path))
+        if _CONTENT_ID.fullmatch(shard.name):
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                yield from _of_shard(shard.path)
+
+
+def _of_shard(folder: str) -> Iterator[Listed]:
+    for entry in os.scandir(folder):
+        if _NUMBER.fullmatch(entry.name):
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                status = entry.stat(follow_symlinks=False)
+                yield Listed(status.st_mtime_ns, on_disk(status), Path(entry.path))
 
 
 def on_disk(status: os.stat_result) -> int:

@@ -4,13 +4,16 @@ Commands of the server and of the packer join by the entry point group `ropeway.
 know them. Each group holds `register(app)` functions; they import nothing heavy before a command runs.
 """
 
+import platform
 import sys
 from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from ropeway.cli import adopt, cache, doctor, explore, export, licence, mount, simulate, stream, verify, view
-from ropeway.cli.output import stderr
+from ropeway.cli.output import stderr, stdout
 from ropeway.errors import RopewayError
 
 HELP = """Stream multimodal clinical datasets from WebDataset shards: pack, query, stream.
@@ -29,6 +32,7 @@ def make_app() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+    app.callback()(_at_once)
     explore.register(app)
     view.register(app)
     licence.register(app)
@@ -43,6 +47,26 @@ def make_app() -> typer.Typer:
     cache.register(app)
     doctor.register(app)
     return app
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from ropeway.publishing import software
+
+        where = Path(__file__).parents[1]
+        stdout.print(f"{software()}, Python {platform.python_version()}, {where}", markup=False, soft_wrap=True)
+        raise typer.Exit
+
+
+def _at_once(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version, Python's, and where it is installed."
+        ),
+    ] = False,
+) -> None:
+    """What is answered before any command."""
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ropeway.cli import output
-from ropeway.cli.output import STEWARD, Json, OwnStore, size, stderr, stdout
+from ropeway.cli import options, output
+from ropeway.cli.output import size, stderr, stdout
 
 if TYPE_CHECKING:
     from ropeway.adopt import Adopted
@@ -21,20 +21,21 @@ _OF_NAME = re.compile(r"([a-z][a-z0-9_-]*)=(.+)", re.DOTALL)
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(rich_help_panel=STEWARD)(adopt)
+    app.command(rich_help_panel=options.STEWARD)(adopt)
 
 
 def adopt(  # noqa: PLR0913, PLR0917 - one argument per option
-    name: Annotated[str, typer.Argument(help="The new dataset's id.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The new dataset's id.")],
     shards: Annotated[
         list[str],
         typer.Option(
             metavar="PATTERN",
-            help="The tars: 'dir/*.tar', 's3://bucket/x-{000..999}.tar', 'https://…'; of another split: 'valid=…'.",
+            help="The tars: 'dir/*.tar', 's3://bucket/x-{000..999}.tar', 'https://…'; of another split: 'valid=…' "
+            "(may be repeated).",
         ),
     ],
-    store: OwnStore,
-    split: Annotated[str, typer.Option(help="The split of patterns that name none.")] = "train",
+    store: options.OwnStore,
+    split: Annotated[str, typer.Option(metavar="SPLIT", help="The split of patterns that name none.")] = "train",
     rules: Annotated[
         Path | None, typer.Option(metavar="FILE", help="TOML: parts, tasks, metadata, card (ropeway.adopt.rules).")
     ] = None,
@@ -46,7 +47,7 @@ def adopt(  # noqa: PLR0913, PLR0917 - one argument per option
         list[str] | None, typer.Option(metavar="COLUMN=FROM", help="Metadata: 'age=json.age' (may be repeated).")
     ] = None,
     key: Annotated[
-        str | None, typer.Option(help="Where keys repeat from shard to shard: '{shard}/{key}'.", show_default=False)
+        str | None, typer.Option(metavar="PATTERN", help="Where keys repeat from shard to shard: '{shard}/{key}'.")
     ] = None,
     headers: Annotated[
         bool, typer.Option("--headers", help="Read headers alone: less traffic, and no checksums to find damage by.")
@@ -57,7 +58,7 @@ def adopt(  # noqa: PLR0913, PLR0917 - one argument per option
     processes: Annotated[
         int | None, typer.Option(min=1, help="Processes that read shards; by default one per core.", show_default=False)
     ] = None,
-    json: Json = False,
+    json: options.Json = False,
 ) -> None:
     """Make a dataset of WebDataset tars that stay where they are.
 

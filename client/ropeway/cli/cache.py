@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ropeway.cli import output
-from ropeway.cli.output import OPERATE, Json, size, stdout
+from ropeway.cli import options, output
+from ropeway.cli.output import size, stdout
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that DiskCache was given.")]
 
@@ -17,10 +17,10 @@ def register(app: typer.Typer) -> None:
     cache = typer.Typer(help="Look at a node's disk cache, or empty it.", no_args_is_help=True)
     cache.command()(info)
     cache.command()(clear)
-    app.add_typer(cache, name="cache", rich_help_panel=OPERATE)
+    app.add_typer(cache, name="cache", rich_help_panel=options.OPERATE)
 
 
-def info(folder: Directory, json: Json = False) -> None:
+def info(folder: Directory, json: options.Json = False) -> None:
     """Show what a disk cache holds, and how much space it takes."""
     from ropeway.cache import maintenance
 
@@ -51,7 +51,7 @@ def clear(
         float | None,
         typer.Option(metavar="DAYS", min=0, help="Only what was not used for so many days.", show_default=False),
     ] = None,
-    json: Json = False,
+    json: options.Json = False,
 ) -> None:
     """Delete what a disk cache holds: its own entries and nothing else, and none that is being read."""
     from ropeway.cache import maintenance

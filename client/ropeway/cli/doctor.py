@@ -4,34 +4,26 @@ from typing import Annotated
 
 import typer
 
-from ropeway.cli import output
-from ropeway.cli.output import OPERATE, Json, stdout
+from ropeway.cli import options, output
+from ropeway.cli.output import stdout
 
 _COLOURS = {"good": "green", "unknown": "dim", "slow": "yellow", "bad": "bold red"}
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(rich_help_panel=OPERATE)(doctor)
+    app.command(rich_help_panel=options.OPERATE)(doctor)
 
 
 def doctor(
-    store: Annotated[
-        str | None,
-        typer.Option(
-            "--store",
-            "-s",
-            envvar="ROPEWAY_STORE",
-            metavar="URL",
-            show_default=False,
-            help="The store or service that jobs read from.",
-        ),
+    store: options.StoreIfAny = None,
+    view: Annotated[
+        str | None, typer.Option(metavar="VIEW", help="Id of the view that a job streams, as `query` printed it.")
     ] = None,
-    view: Annotated[str | None, typer.Option(help="Id of the view that a job streams, as `query` printed it.")] = None,
     rate: Annotated[
         float | None, typer.Option(metavar="SAMPLES", min=0, help="Samples per second that jobs on this host take.")
     ] = None,
-    json: Json = False,
+    json: options.Json = False,
 ) -> None:
     """Check versions, memory, FUSE, GPU, store access, credentials, clock and network, and say what to change.
 

@@ -4,22 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ropeway.cli import output
-from ropeway.cli.output import (
-    EXPLORE,
-    Datasets,
-    Distinct,
-    Domain,
-    Json,
-    Modality,
-    Parts,
-    Split,
-    Store,
-    Task,
-    Where,
-    size,
-    stdout,
-)
+from ropeway.cli import options, output
+from ropeway.cli.output import size, stdout
 from ropeway.cli.view import print_view
 
 if TYPE_CHECKING:
@@ -31,12 +17,12 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(rich_help_panel=EXPLORE)(ls)
-    app.command(rich_help_panel=EXPLORE)(show)
-    app.command(rich_help_panel=EXPLORE)(query)
+    app.command(rich_help_panel=options.EXPLORE)(ls)
+    app.command(rich_help_panel=options.EXPLORE)(show)
+    app.command(rich_help_panel=options.EXPLORE)(query)
 
 
-def ls(store: Store, json: Json = False) -> None:
+def ls(store: options.Store, json: options.Json = False) -> None:
     """List the datasets of a store."""
     from ropeway.catalog import connect
 
@@ -53,7 +39,7 @@ def ls(store: Store, json: Json = False) -> None:
     stdout.print(table if datasets else f"no datasets in {store}: pack one with `ropeway pack`")
 
 
-def show(dataset: Annotated[str, typer.Argument(help="A dataset's id.")], store: Store, json: Json = False) -> None:
+def show(dataset: options.Dataset, store: options.Store, json: options.Json = False) -> None:
     """Show one dataset: what its samples hold, its tasks, splits and where it came from."""
     from ropeway.catalog import connect
 
@@ -119,17 +105,19 @@ def _unit(part: "Part") -> str:
 
 
 def query(  # noqa: PLR0913, PLR0917 - one argument per option
-    store: Store,
-    task: Task = None,
-    split: Split = None,
-    where: Where = None,
-    dataset: Datasets = None,
-    domain: Domain = None,
-    modality: Modality = None,
-    part: Parts = None,
-    distinct: Distinct = False,
-    by: Annotated[list[str] | None, typer.Option(help="Count by this column instead (may be repeated).")] = None,
-    json: Json = False,
+    store: options.Store,
+    task: options.Task = None,
+    split: options.Split = None,
+    where: options.Where = None,
+    dataset: options.Datasets = None,
+    domain: options.Domain = None,
+    modality: options.Modality = None,
+    part: options.Parts = None,
+    distinct: options.Distinct = False,
+    by: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Count by this column instead (may be repeated).")
+    ] = None,
+    json: options.Json = False,
 ) -> None:
     """Ask for samples: how many there are, of which classes, and the id of the view that holds them."""
     from ropeway.catalog import connect

@@ -4,22 +4,22 @@ from typing import Annotated
 
 import typer
 
-from ropeway.cli import output
-from ropeway.cli.output import STEWARD, Json, OwnStore, stdout
+from ropeway.cli import options, output
+from ropeway.cli.output import stdout
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(rich_help_panel=STEWARD)(export)
+    app.command(rich_help_panel=options.STEWARD)(export)
 
 
 def export(
-    dataset: Annotated[str, typer.Argument(help="A dataset's id.")],
-    store: OwnStore,
+    dataset: options.Dataset,
+    store: options.OwnStore,
     energon: Annotated[bool, typer.Option("--energon", help="For Megatron-Energon: .nv-meta and .tar.idx.")] = False,
     dali: Annotated[bool, typer.Option("--dali", help="For NVIDIA DALI's webdataset reader: .idx.")] = False,
     wids: Annotated[bool, typer.Option("--wids", help="For wids: a JSON list of shards per split.")] = False,
-    json: Json = False,
+    json: options.Json = False,
 ) -> None:
     """Write the indexes that other readers of WebDataset shards want, into the dataset's folder of the store.
 
@@ -33,8 +33,6 @@ def export(
     wanted = [name for name, asked in (("energon", energon), ("dali", dali), ("wids", wids)) if asked]
     if not wanted:
         raise UsageError(f"say for which program: {', '.join(f'--{name}' for name in WRITERS)}")
-    if store.startswith(("http://", "https://")):
-        raise UsageError("export writes into the store itself: give its URL, not a service's", url=store)
     there = open_store(store)
     manifest = StoreCatalog(there).manifest(dataset)
     written = {name: WRITERS[name](there, manifest) for name in wanted}

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ropeway.cli import output
-from ropeway.cli.output import EXPLORE, Json, Store, stdout
+from ropeway.cli import options, output
+from ropeway.cli.output import stdout
 
 if TYPE_CHECKING:
     from ropeway.licences import Licence
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(rich_help_panel=EXPLORE)(licence)
+    app.command(rich_help_panel=options.EXPLORE)(licence)
 
 
 def licence(
-    view: Annotated[str, typer.Argument(help="A view's id or name.")],
-    store: Store,
+    view: options.View,
+    store: options.Store,
     accept: Annotated[
         bool, typer.Option("--accept", help="Accept them: once per view, in the name of ROPEWAY_TOKEN.")
     ] = False,
-    json: Json = False,
+    json: options.Json = False,
 ) -> None:
     """Show the licences of a view's datasets, the terms of all together, and where those contradict."""
     from ropeway import licences

@@ -11,7 +11,8 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from ropeway.cli.output import EXPLORE, Split, Task, Where, stderr, stdout
+from ropeway.cli import options
+from ropeway.cli.output import stderr, stdout
 from ropeway.errors import UsageError
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="An empty folder.")]
@@ -22,8 +23,8 @@ _LOOK = 0.05
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(rich_help_panel=EXPLORE)(mount)
-    app.command(rich_help_panel=EXPLORE)(unmount)
+    app.command(rich_help_panel=options.EXPLORE)(mount)
+    app.command(rich_help_panel=options.EXPLORE)(unmount)
 
 
 def mount(  # noqa: PLR0913, PLR0917 - one argument per option
@@ -36,24 +37,23 @@ def mount(  # noqa: PLR0913, PLR0917 - one argument per option
         ),
     ],
     folder: Folder,
-    store: Annotated[
-        str | None,
-        typer.Option("--store", "-s", envvar="ROPEWAY_STORE", metavar="URL", help="Where a dataset or view is."),
-    ] = None,
-    task: Task = None,
-    split: Split = None,
-    where: Where = None,
+    store: options.StoreIfAny = None,
+    task: options.Task = None,
+    split: options.Split = None,
+    where: options.Where = None,
     daemon: Annotated[
         bool, typer.Option("--daemon", help="Return once it is mounted, and go on in the background.")
     ] = False,
     log: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Where the daemon tells errors; else in ~/.local/state/ropeway/mount.log."),
+        typer.Option(metavar="FILE", help="Where the daemon tells errors; else ~/.local/state/ropeway/mount.log."),
     ] = None,
-    cache: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of a disk cache.")] = None,
-    cache_limit: Annotated[int, typer.Option(metavar="GIB", help="That the disk cache may fill.")] = 100,
-    memory: Annotated[int, typer.Option(metavar="MIB", min=64, help="That reading ahead may hold.")] = 512,
-    deadline: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="Until a read fails with EIO.")] = 60.0,
+    cache: options.Cache = None,
+    cache_limit: options.CacheLimit = None,
+    memory: Annotated[int, typer.Option(metavar="MIB", min=64, help="Memory that reading ahead may hold.")] = 512,
+    deadline: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, help="After which a read that gets no answer fails with EIO.")
+    ] = 60.0,
 ) -> None:
     """Mount datasets read-only: samples as files, by split, label and patient, beside the shards and a table.
 
@@ -68,16 +68,15 @@ def mount(  # noqa: PLR0913, PLR0917 - one argument per option
     from ropeway.mount.signals import Ending
 
     ending = Ending()
-    from ropeway.cache import DiskCache
     from ropeway.mount.serving import check_folder, serve
     from ropeway.mount.source import Named, open_source
     from ropeway.mount.stretches import Stretches
     from ropeway.mount.tree import Tree
     from ropeway.query import Query
 
+    disk = options.disk_cache(cache, cache_limit)
     check_folder(folder)
     _tell()
-    disk = None if cache is None else DiskCache(cache, limit=cache_limit << 30)
     found = open_source(Named.parse(source, store), Query(task=task, split=split, where=where), disk)
     tree = Tree(found, Stretches(memory << 20, deadline), disk, deadline)
     serve(tree, folder, ending, lambda: _told(source, folder))

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ropeway.cli import output
+from ropeway.cli import options, output
 from ropeway.cli.chosen import chosen_view
-from ropeway.cli.output import STREAM, Datasets, Json, Split, Task, Where, size, stdout
+from ropeway.cli.output import size, stdout
 
 if TYPE_CHECKING:
-    from ropeway.order import Shuffled, ShuffledEpoch
+    from matplotlib.axes import Axes
+
+    from ropeway.order import Shuffled
+    from ropeway.shuffle import ShuffledEpoch
     from ropeway.simulate import Mixing, RankReads, Readiness
     from ropeway.steps import Batching
     from ropeway.view import View
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(rich_help_panel=STREAM)(simulate)
+    app.command(rich_help_panel=options.STREAM)(simulate)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,32 +46,31 @@ class _Simulated:
 
 
 def simulate(  # noqa: PLR0913, PLR0917 - one argument per option
-    view: Annotated[str | None, typer.Argument(help="A view's name or id.")] = None,
-    store: Annotated[
-        str | None,
-        typer.Option(
-            "--store", "-s", envvar="ROPEWAY_STORE", metavar="URL", show_default=False,
-            help="Where the view's datasets are: a path, s3://bucket/prefix, or an index service http://host:8080.",
-        ),
+    view: options.ViewIfAny = None,
+    store: options.StoreIfAny = None,
+    task: options.Task = None,
+    split: options.Split = None,
+    where: options.Where = None,
+    dataset: options.Datasets = None,
+    world: Annotated[int, typer.Option(metavar="N", min=1, help="Ranks of the job.")] = 8,
+    global_batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Samples per step over all ranks.")] = 256,
+    lanes: Annotated[int, typer.Option(metavar="N", help="Lanes of the order; best a multiple of --world.")] = 192,
+    window: Annotated[int, typer.Option(metavar="N", help="Blocks shuffled together in a lane.")] = 1,
+    block_bytes: Annotated[
+        int | None, typer.Option(metavar="BYTES", help="Size of a block; by default as fits the view.")
     ] = None,
-    task: Task = None,
-    split: Split = None,
-    where: Where = None,
-    dataset: Datasets = None,
-    world: Annotated[int, typer.Option(help="Ranks of the job.", min=1)] = 8,
-    global_batch_size: Annotated[int, typer.Option(help="Samples per step over all ranks.", min=1)] = 256,
-    lanes: Annotated[int, typer.Option(help="Lanes of the order; best a multiple of --world.")] = 192,
-    window: Annotated[int, typer.Option(help="Blocks shuffled together in a lane.")] = 1,
-    block_bytes: Annotated[int | None, typer.Option(help="Bytes of a block; by default as fits the view.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the shuffle.")] = 0,
     samples: Annotated[
-        float | None, typer.Option(help="In place of a view: a dataset of so many samples, sorted by label.")
+        float | None,
+        typer.Option(
+            metavar="N", min=1, max=1e11, help="In place of a view: a dataset of so many samples, sorted by label."
+        ),
     ] = None,
-    sample_bytes: Annotated[int, typer.Option(min=1, help="With --samples: bytes of each sample.")] = 25_600,
-    classes: Annotated[int, typer.Option(min=1, help="With --samples: classes of the labels.")] = 10,
+    sample_bytes: Annotated[int, typer.Option(metavar="BYTES", min=1, help="With --samples: size of each.")] = 25_600,
+    classes: Annotated[int, typer.Option(metavar="N", min=1, help="With --samples: classes of the labels.")] = 10,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the figures into this PNG file.")] = None,
-    json: Json = False,
-) -> None:  # fmt: skip
+    json: options.Json = False,
+) -> None:
     """Work out shuffle quality, bytes read per rank, memory and start-up of a view's order, without reading it."""
     from ropeway import simulate as simulation
     from ropeway.errors import UsageError
@@ -97,10 +99,17 @@ def simulate(  # noqa: PLR0913, PLR0917 - one argument per option
             "lanes": order.lanes, "window": order.window, "block_bytes": order.size_for(done.bytes), "world": world,
             "steps": batching.count(done.epoch.samples), **figures,
         })  # fmt: skip
-        return
+    else:
+        _tell(done, order, batching)
+
+
+def _tell(done: _Simulated, order: "Shuffled", batching: "Batching") -> None:
+    from ropeway import simulate as simulation
+
     for name, text in _rows(done, order, batching):
         stdout.print(f"[bold]{name:8}[/] {text}")
-    for sentence in [simulation.why(order, done.bytes), *simulation.advice(order, world, done.mixed, done.ranks)]:
+    stdout.print(simulation.why(order, done.bytes))
+    for sentence in simulation.advice(order, batching.world.size, done.mixed, done.ranks):
         stdout.print(sentence)
 
 
@@ -168,24 +177,35 @@ def _draw(file: Path, mixed: "Mixing | None", ranks: "list[RankReads]", title: s
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     figure.suptitle(title, fontsize=11)
     left, right = figure.subplots(1, 2)
-    if mixed is not None:
-        low = min(mixed.ours.min(), mixed.uniform.min())
-        bins = max(5, min(40, len(mixed.ours) // 5))
-        extent = (low, max(mixed.ours.max(), mixed.uniform.max()) + 1e-9)
-        left.hist(mixed.uniform, bins, extent, color="0.75", label="uniform shuffle")
-        left.hist(mixed.ours, bins, extent, histtype="step", color="C0", linewidth=1.8, label="this order")
-        left.set(xlabel="label entropy of a global batch (nats)", ylabel="batches",
-                 title=f"mixing: {mixed.ratio:.4f} of uniform")  # fmt: skip
-        left.legend(frameon=False)
-    else:
+    if mixed is None:
         left.set_axis_off()
+    else:
+        _draw_mixing(left, mixed)
     if ranks:
-        names = [str(rank.rank) for rank in ranks]
-        right.bar(names, [rank.read / 1e6 for rank in ranks], color="0.75", label="read")
-        right.bar(names, [rank.delivered / 1e6 for rank in ranks], width=0.5, color="C0", label="delivered")
-        right.set(xlabel="rank", ylabel="MB in an epoch", title="bytes per rank")
-        right.margins(y=0.3)
-        right.legend(frameon=False, ncols=2, loc="upper center")
+        _draw_reads(right, ranks)
     else:
         right.set_axis_off()
-    figure.savefig(file, dpi=130)
+    try:
+        figure.savefig(file, dpi=130)
+    except (OSError, ValueError) as error:  # of a folder that isn't there, or a name that says no format of pictures
+        raise UsageError(f"the figures can't be drawn: {error}", url=file.absolute().as_uri()) from error
+
+
+def _draw_mixing(axes: "Axes", mixed: "Mixing") -> None:
+    low = min(mixed.ours.min(), mixed.uniform.min())
+    bins = max(5, min(40, len(mixed.ours) // 5))
+    extent = (low, max(mixed.ours.max(), mixed.uniform.max()) + 1e-9)
+    axes.hist(mixed.uniform, bins=bins, range=extent, color="0.75", label="uniform shuffle")
+    axes.hist(mixed.ours, bins=bins, range=extent, histtype="step", color="C0", linewidth=1.8, label="this order")
+    axes.set(xlabel="label entropy of a global batch (nats)", ylabel="batches",
+             title=f"mixing: {mixed.ratio:.4f} of uniform")  # fmt: skip
+    axes.legend(frameon=False)
+
+
+def _draw_reads(axes: "Axes", ranks: "list[RankReads]") -> None:
+    names = [str(rank.rank) for rank in ranks]
+    axes.bar(names, [rank.read / 1e6 for rank in ranks], color="0.75", label="read")
+    axes.bar(names, [rank.delivered / 1e6 for rank in ranks], width=0.5, color="C0", label="delivered")
+    axes.set(xlabel="rank", ylabel="MB in an epoch", title="bytes per rank")
+    axes.margins(y=0.3)
+    axes.legend(frameon=False, ncols=2, loc="upper center")

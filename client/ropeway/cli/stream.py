@@ -3,22 +3,21 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
-from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ropeway.cli import output
+from ropeway.cli import options, output
 from ropeway.cli.chosen import chosen_view
-from ropeway.cli.output import STREAM, Datasets, Json, Parts, Split, Store, Task, Where, size, stderr, stdout
+from ropeway.cli.output import size, stderr, stdout
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ropeway.delivery import Batch
     from ropeway.loader import StreamingLoader
     from ropeway.meter import Stats
-    from ropeway.stream import Batch
 
 _REFRESH = 0.25
 """Seconds between two looks at the figures."""
@@ -26,44 +25,46 @@ _REFRESH = 0.25
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(rich_help_panel=STREAM)(stream)
+    app.command(rich_help_panel=options.STREAM)(stream)
 
 
 def stream(  # noqa: PLR0913, PLR0917 - one argument per option
-    store: Store,
-    view: Annotated[str | None, typer.Argument(help="A view's name, or its id.")] = None,
-    task: Task = None,
-    split: Split = None,
-    where: Where = None,
-    dataset: Datasets = None,
-    part: Parts = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples per step.")] = 256,
+    store: options.Store,
+    view: options.ViewIfAny = None,
+    task: options.Task = None,
+    split: options.Split = None,
+    where: options.Where = None,
+    dataset: options.Datasets = None,
+    part: options.Parts = None,
+    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Samples per step.")] = 256,
     seed: Annotated[int, typer.Option(help="Seed of the shuffle.")] = 0,
-    epochs: Annotated[int, typer.Option(min=1, help="How often to go through the view.")] = 1,
-    steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")] = None,
-    device: Annotated[str | None, typer.Option(help="Where tensors go, such as cuda; the host by default.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Decode threads; by default one per core.")] = None,
+    epochs: Annotated[int, typer.Option(metavar="N", min=1, help="How often to go through the view.")] = 1,
+    steps: Annotated[int | None, typer.Option(metavar="N", min=1, help="Stop after so many steps.")] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="DEVICE", help="Where tensors go, such as cuda; the host by default.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(metavar="N", help="Decode threads; by default one per core.")] = None,
     memory: Annotated[int, typer.Option(metavar="MIB", min=1, help="Memory that the loader may hold.")] = 2048,
-    requests: Annotated[int | None, typer.Option(help="Range requests at once; by default as the view needs.")] = None,
-    cache: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Keep what is fetched in a disk cache here.")
+    requests: Annotated[
+        int | None, typer.Option(metavar="N", help="Range requests at once; by default as the view needs.")
     ] = None,
-    cache_limit: Annotated[int, typer.Option(metavar="GIB", min=1, help="Space that the disk cache may fill.")] = 100,
+    cache: options.Cache = None,
+    cache_limit: options.CacheLimit = None,
     metrics_port: Annotated[
-        int | None, typer.Option(metavar="PORT", help="Meanwhile, serve figures to Prometheus on this port.")
+        int | None,
+        typer.Option(metavar="PORT", min=0, max=65535, help="Meanwhile, serve figures to Prometheus on this port."),
     ] = None,
-    json: Json = False,
+    json: options.Json = False,
 ) -> None:
     """Stream a view as training would, without a model, and say how fast it came and what bounds it.
 
     Give a view, or ask for one by --task, --split, --where, --dataset and --part; neither: all samples.
     """
     from ropeway import StreamingLoader
-    from ropeway.cache import DiskCache
     from ropeway.catalog import connect, is_service
     from ropeway.exposition import exposed
 
-    disk = None if cache is None else DiskCache(cache, limit=cache_limit << 30)
+    disk = options.disk_cache(cache, cache_limit)
     catalog = connect(store, cache=disk if is_service(store) else None)
     query = {"task": task, "split": split, "where": where, "datasets": dataset, "parts": part or ()}
     chosen = chosen_view(catalog, view, query, beside=["parts"])
@@ -73,22 +74,25 @@ def stream(  # noqa: PLR0913, PLR0917 - one argument per option
     )  # fmt: skip
     total = min(len(loader) * epochs, steps or len(loader) * epochs)
     scraped = nullcontext(0) if metrics_port is None else exposed(loader.stats, metrics_port, view=chosen.id)
-    padding = 0
     with scraped, _live(f"view {chosen.id}", total) as look:
-        for batch in _batches(loader, total):
-            padding += int((~batch["__mask__"]).sum())
+        for _ in _batches(loader, total):
             look(loader.stats())
     stats = loader.stats()
+    padding = stats.batches * batch_size - stats.samples
     if json:
         output.print_json({"view": chosen.id, "padding": padding, **_summary(stats)})
         return
+    _tell(stats, padding)
+    stderr.print(f"view {chosen.id} of {', '.join(chosen.datasets)}; seed {seed}", soft_wrap=True)
+
+
+def _tell(stats: "Stats", padding: int) -> None:
     stdout.print(_figures(stats))
-    repeats = f" ({padding:,} of them repeats that fill last batches)" if padding else ""
-    stdout.print(f"{stats.samples:,} samples{repeats} in {stats.batches:,} batches, {size(stats.bytes)}")
+    repeats = f", and {padding:,} repeats that fill last batches" if padding else ""
+    stdout.print(f"{stats.samples:,} samples in {stats.batches:,} batches{repeats}, {size(stats.bytes)}")
     rate = size(stats.bytes / stats.elapsed if stats.elapsed else 0.0)
     stdout.print(f"{stats.samples_per_second:,.0f} samples/s, {rate}/s, over {stats.elapsed:.2f} s")
     stdout.print(f"bound by {stats.verdict}")
-    stderr.print(f"view {chosen.id} of {', '.join(chosen.datasets)}; seed {seed}")
 
 
 def _summary(stats: "Stats") -> dict[str, object]:

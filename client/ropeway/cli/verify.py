@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from ropeway.cli import output
-from ropeway.cli.output import STEWARD, Json, OwnStore, size, stdout
+from ropeway.cli import options, output
+from ropeway.cli.output import size, stdout
 
 if TYPE_CHECKING:
     from ropeway.catalog import StoreCatalog
@@ -22,11 +22,11 @@ SHOWN = 20
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(rich_help_panel=STEWARD)(verify)
+    app.command(rich_help_panel=options.STEWARD)(verify)
 
 
 def verify(
-    store: OwnStore,
+    store: options.OwnStore,
     dataset: Annotated[list[str] | None, typer.Argument(help="Dataset ids; all of the store by default.")] = None,
     privacy: Annotated[bool, typer.Option("--privacy", help="Instead, look for what may name a person.")] = False,
     identifiers: Annotated[
@@ -38,7 +38,7 @@ def verify(
     duplicates: Annotated[
         bool, typer.Option("--duplicates", help="Instead, look for samples that hold the same, in any dataset.")
     ] = False,
-    json: Json = False,
+    json: options.Json = False,
 ) -> None:
     """Recompute every checksum, compare index and tars, look for subjects in two splits.
 
@@ -68,8 +68,6 @@ def _chosen(store: str, names: Sequence[str]) -> "tuple[StoreCatalog, list[Manif
     from ropeway.errors import UsageError
     from ropeway.stores import open_store
 
-    if store.startswith(("http://", "https://")):
-        raise UsageError("verify reads the store itself, not a service: give the store's URL", url=store)
     catalog = StoreCatalog(open_store(store))
     manifests = [catalog.manifest(name) for name in names] if names else catalog.current()
     if not manifests:

@@ -4,29 +4,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ropeway.cli import output
+from ropeway.cli import options, output
 from ropeway.cli.chosen import chosen_view
-from ropeway.cli.output import (
-    EXPLORE,
-    Datasets,
-    Distinct,
-    Domain,
-    Json,
-    Modality,
-    Parts,
-    Split,
-    Store,
-    Task,
-    Where,
-    size,
-    stdout,
-)
+from ropeway.cli.output import size, stdout
 
 if TYPE_CHECKING:
     from ropeway.view import View
 
-Name = Annotated[str, typer.Argument(help="Lower-case letters, digits, '.', '_' and '-'.")]
-Known = Annotated[str, typer.Argument(metavar="VIEW", help="A view's name or id.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Lower-case letters, digits, '.', '_' and '-'.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -35,27 +20,29 @@ def register(app: typer.Typer) -> None:
     group.command()(save)
     group.command()(ls)
     group.command()(show)
-    app.add_typer(group, name="view", rich_help_panel=EXPLORE)
+    app.add_typer(group, name="view", rich_help_panel=options.EXPLORE)
 
 
 def save(  # noqa: PLR0913, PLR0917 - one argument per option
     name: Name,
-    store: Store,
+    store: options.Store,
     of: Annotated[str | None, typer.Option(metavar="VIEW", help="A view's id or name, in place of a query.")] = None,
-    task: Task = None,
-    split: Split = None,
-    where: Where = None,
-    dataset: Datasets = None,
-    domain: Domain = None,
-    modality: Modality = None,
-    part: Parts = None,
-    distinct: Distinct = False,
+    task: options.Task = None,
+    split: options.Split = None,
+    where: options.Where = None,
+    dataset: options.Datasets = None,
+    domain: options.Domain = None,
+    modality: options.Modality = None,
+    part: options.Parts = None,
+    distinct: options.Distinct = False,
     few_shot: Annotated[int | None, typer.Option(metavar="K", help="Only K samples of each class of --task.")] = None,
     balanced: Annotated[bool, typer.Option("--balanced", help="Repeat the rarer classes of --task.")] = False,
-    limit: Annotated[int | None, typer.Option(help="Only so many samples.")] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="Only so many samples.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of what is drawn at random.")] = 0,
-    tag: Annotated[list[str] | None, typer.Option(help="A word to list it by (may be repeated).")] = None,
-    json: Json = False,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="TAG", help="A word to list it by (may be repeated).")
+    ] = None,
+    json: options.Json = False,
 ) -> None:
     """Save a view under a name: `ropeway stream NAME` and `catalog.view(NAME)` give the same samples for ever.
 
@@ -89,9 +76,11 @@ def _made(view: "View", task: str | None, few_shot: int | None, balanced: bool, 
 
 
 def ls(
-    store: Store,
-    tag: Annotated[list[str] | None, typer.Option(help="Only those with this tag (may be repeated).")] = None,
-    json: Json = False,
+    store: options.Store,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="TAG", help="Only those with this tag (may be repeated).")
+    ] = None,
+    json: options.Json = False,
 ) -> None:
     """List the views that have a name."""
     from ropeway.catalog import connect
@@ -107,7 +96,7 @@ def ls(
     stdout.print(table if found else "no named views: `ropeway view save` makes one")
 
 
-def show(view: Known, store: Store, json: Json = False) -> None:
+def show(view: options.View, store: options.Store, json: options.Json = False) -> None:
     """Show a view: what it holds, and how it is made, in full."""
     from ropeway.catalog import connect
 
