@@ -47,7 +47,7 @@ def test_a_minuscule_run_measures_tells_and_draws(tmp_path: Path) -> None:
     shuffled = {one.system: one.shuffle_quality for one in found.measured}
     assert shuffled["ropeway"] == pytest.approx(1, abs=0.03)
     assert shuffled["webdataset"] < 0.9  # a buffer over one sorted shard
-    assert {one.name for one in found.ceilings} == {"memcpy", "readv", "readv_batches"}
+    assert {one.name for one in found.ceilings} == {"memcpy", "readv", "readv_batches", "gather"}
     assert (output / "bench.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert "webdataset" in (output / "bench.txt").read_text()
     assert done.stdout == (output / "bench.txt").read_text()
