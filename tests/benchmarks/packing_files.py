@@ -106,6 +106,18 @@ def _mat(folder: Path) -> Raw:
     return Raw(path, {"variable": "data"}, lambda: scipy.io.loadmat(path))
 
 
+def _hdf5(folder: Path) -> Raw:
+    path = folder / "x.h5"
+    with h5py.File(path, "w") as file:
+        file["scan"] = _scan(100, 512, 512)
+
+    def bare() -> None:
+        with h5py.File(path, "r") as file:
+            file["scan"][...]
+
+    return Raw(path, {"dataset": "scan"}, bare)
+
+
 def _text_signal(folder: Path) -> Raw:
     path = folder / "x.txt"
     numbers = np.random.default_rng(0).integers(-2000, 2000, (50_000, 6))
@@ -180,6 +192,7 @@ FILES: Mapping[str, tuple[str, Callable[[Path], Raw]]] = {
     "dicom-series": ("CT of 100 slices, 512 × 512", _series),
     "edf": ("20 channels, 256 Hz, 30 min", _edf),
     "h5ad": ("500 cells of 20,000 genes", _cells),
+    "hdf5": ("CT of 100 slices, 512 × 512", _hdf5),
     "image": ("1024 × 1024 JPEG", _jpeg),
     "mask": ("1024 × 1024 PNG", _mask),
     "mat": ("20 channels, 256 Hz, 30 min", _mat),

@@ -120,7 +120,7 @@ def _cell(one: Measured | None, *, bold: bool) -> str:
 
 def _limits(results: Results, ours: Measured) -> str:
     """The share of the ceilings that bound this workload."""
-    for names in (("gets", "gets_kept"), ("decode",), ("readv_batches",)):
+    for names in (("gets", "gets_kept"), ("decode",), ("gather", "readv"), ("readv_batches",)):
         limits = [(name, limit) for name in names if (limit := results.ceiling(name, ours.workload, ours.source))]
         if limits:
             return ", ".join(f"{ours.loop_per_second / limit:.2f} of {CEILING_TITLES[name]}" for name, limit in limits)
