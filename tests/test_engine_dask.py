@@ -80,7 +80,7 @@ def test_a_killed_scheduler(three: Sequence[Host], raw: Path, local: dict[str, s
         lost = Pack(first, first, raw, store)
         lost.wait_for(shards=3)
         doomed.kill()
-        assert "run the same command to go on" in lost.failure().lower()  # said by whoever learns of it first
+        assert "run the same command to go on" in lost.failure()
     done = {path: tag for path, tag in tags(store).items() if path.endswith(".tar")}
     with processes(tmp_path, [scheduler(others[0]), worker(others[1], others[0])]):
         again = Pack(first, others[0], raw, store).answer()

@@ -182,12 +182,14 @@ def test_many_readers_at_once(mount: Path) -> None:
         assert all(pool.map(read, [number % 300 for number in range(600)]))
 
 
-def test_a_large_folder_is_looked_into_and_lists_all(tmp_path: Path) -> None:
+def test_a_large_folder_lists_all_and_the_first_look_is_short(tmp_path: Path) -> None:
     rows = [indexed.row(number) for number in range(20_000)]
     indexed.publish(LocalStore(tmp_path / "store"), "large", rows)
     with mounted(str(tmp_path / "store"), tmp_path / "mount"):
         split = tmp_path / "mount/samples/large/train"
-        assert (split / "k12345.x.npy").stat().st_size == 100 + 12345  # `benchmarks mount` says how soon
+        begun = time.perf_counter()
+        assert (split / "k12345.x.npy").stat().st_size == 100 + 12345
+        assert time.perf_counter() - begun < 0.5  # a few milliseconds, on a machine that does nothing else
         assert {entry.name for entry in os.scandir(split)} == {f"k{number}.x.npy" for number in range(20_000)}
 
 
