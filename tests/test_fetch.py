@@ -85,9 +85,10 @@ def test_fetched_spans_are_the_right_bytes_and_each_is_read_once(
         steps = batching.steps(order, 0)
         for burst in bursts(steps, samples, reader, memory=1, requests=2):
             assert np.array_equal(burst.rows, np.concatenate([step.rows for step in burst.steps]))
-            for place, row in enumerate(burst.rows):
-                assert np.array_equal(burst.span(place), expected(samples, row))
-                assert burst.addresses()[place] == address(burst.span(place))
+            spans = burst.spans(np.arange(len(burst.rows)))
+            for row, start, span in zip(burst.rows, burst.addresses, spans, strict=True):
+                assert np.array_equal(span, expected(samples, row))
+                assert start == address(span)
         for shard, start, stop in reader.reads:
             total.update((shard, at) for at in range(start, stop, 512))
     if tail == "pad" and len(sizes) % 8 == 0:
@@ -158,8 +159,8 @@ def test_the_first_samples_come_before_the_blocks_they_lie_in(monkeypatch: pytes
     steps = Batching(64, World(), "drop").steps(Shuffled(lanes=32).epoch(samples, 0, 0), 0)
     given = bursts(steps, samples, reader, memory=16 << 20, requests=1)
     first = next(given)
-    for place, row in enumerate(first.rows):
-        assert np.array_equal(first.span(place), expected(samples, row))
+    for row, span in zip(first.rows, first.spans(np.arange(64)), strict=True):
+        assert np.array_equal(span, expected(samples, row))
     assert max(stop - start for _, start, stop in reader.reads[:40]) < 5 * 4096  # neighbours come together
     rest = [row for burst in given for row in burst.rows.tolist()]
     assert sorted(first.rows.tolist() + rest) == list(range(20_000 // 64 * 64)) or len(set(rest)) == len(rest)

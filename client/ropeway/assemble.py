@@ -16,7 +16,7 @@ from ropeway.checking import Checksums
 from ropeway.checksum import crc32c
 from ropeway.errors import ChecksumError, FormatError
 from ropeway.parts import PartReader
-from ropeway.rows import Crew, Pieces, Rows
+from ropeway.rows import Crew, Moving, Pieces, Rows
 from ropeway.samples import UNREAD, Array, Bytes, Ints, Samples
 from ropeway.shard_bytes import ShardBytes
 from ropeway.shard_file import ShardFile
@@ -34,8 +34,8 @@ class Parts:
 
     Attributes:
         rows: int64 (n,); stand-ins included once it is finished.
-        addresses: int64 (n,), where each sample's bytes begin in memory, where any part is moved.
         columns: by part name.
+        moving: likewise, those that are being copied and are columns when they arrive.
         bad: place → what is wrong with the sample there.
         taken: int64 (n,), bytes that were read of each sample beside its span.
         decoding, reading: under way; the latter waits for bits of samples.
@@ -43,8 +43,8 @@ class Parts:
 
     burst: Burst
     rows: Ints
-    addresses: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     columns: dict[str, Column] = field(default_factory=dict)
+    moving: dict[str, Moving] = field(default_factory=dict)
     bad: dict[int, FormatError] = field(default_factory=dict)
     taken: Ints = field(init=False)
     decoding: list[Future[None]] = field(default_factory=list)
@@ -77,7 +77,7 @@ class Assembler:
         self._bad, self._pool = bad, pool
         self._checksums = Checksums(table, reader, once)
         self._rows = {
-            part.part.name: Rows(part.fixed, None if once is None else np.zeros_like(once))
+            part.part.name: Rows(part.fixed, table.parts[part.part.name], wanted.offset, once is not None)
             for part in parts
             if part.moved and part.fixed
         }
@@ -85,18 +85,21 @@ class Assembler:
         self.checks = wanted is table and not all(part.partial for part in parts)
 
     def move(self, burst: Burst, movers: Crew) -> Parts:
-        """Check a burst, and copy what is only copied."""
+        """Check a burst, and begin to copy what is only copied."""
         made = Parts(burst, burst.rows)
         if self.checks:
             for place in self._checksums.wrong(burst, movers):
                 error = ChecksumError("crc32c differs: the shard was damaged since it was packed")
                 made.bad[place] = self._placed(error, int(burst.rows[place]))
-        if self._rows:
-            made.addresses = burst.addresses()
         for part in self._parts:
             if part.moved:
-                made.columns[part.part.name] = self._move(part, made, movers)
+                self._move(part, made, movers)
         return made
+
+    def arrive(self, made: Parts) -> None:
+        """Wait for what is being copied."""
+        for name, moving in made.moving.items():
+            made.columns[name] = moving.arrived()
 
     def decode(self, made: Parts, decoders: Crew, readers: Crew) -> None:
         """Decode what is quick. What is not is left to the decoders, and what has to be read first to the readers."""
@@ -126,20 +129,18 @@ class Assembler:
             columns["__present__"] = {name: self._table.parts[name][0][made.rows] >= 0 for name in self._incomplete}
         return made.rows, columns
 
-    def _move(self, part: PartReader, made: Parts, movers: Crew) -> Column:
+    def _move(self, part: PartReader, made: Parts, movers: Crew) -> None:
         """A part whose bytes are copied as they are; what does not look like the others is decoded."""
-        name, rows = part.part.name, made.rows
-        offset, length = self._table.parts[name]
-        offsets = offset[rows]
-        contents = made.addresses + offsets - self._wanted.offset[rows]
-        contents[offsets < 0] = -1
-        if made.bad:
-            contents[list(made.bad)] = -1
-        sizes = [len(step.rows) for step in made.burst.steps]
+        name, sizes = part.part.name, [len(step.rows) for step in made.burst.steps]
         cuts = [0, *accumulate(sizes[:-1])]
-        column, others = self._rows[name].take(rows, contents, length, cuts, self._pool, movers)
-        self._fill(part, made, column, others.tolist())
-        return column
+        found, others = self._rows[name].take(
+            made.rows, made.burst.addresses, list(made.bad), cuts, self._pool, movers
+        )  # fmt: skip
+        if isinstance(found, Moving):
+            made.moving[name] = found
+        else:
+            made.columns[name] = found
+            self._fill(part, made, found, others.tolist())
 
     def _decode(self, part: PartReader, made: Parts, crew: Crew) -> None:
         """A part that is decoded sample by sample, in several threads if it is worth it."""
@@ -165,20 +166,23 @@ class Assembler:
 
     def _fill(self, part: PartReader, made: Parts, column: Column, places: list[int]) -> None:
         """Decode a part at these places into a column; bad samples are noted and left out."""
-        for place in places:
+        apart = part.partial and not self.checks
+        contents = [None] * len(places) if apart else self._contents(part, made, places)
+        for place, content in zip(places, contents, strict=True):
             if place in made.bad:
                 continue
             try:
-                if isinstance(column, np.ndarray) and not part.partial:
-                    part.read_into(*self._content(part, made, place), column[place, ...])
+                if content is None:
+                    column[place] = self._bit(part, made, place)
+                elif isinstance(column, np.ndarray) and not part.partial:
+                    part.read_into(*content, column[place, ...])
                 else:
-                    column[place] = self._value(part, made, place)
+                    column[place] = part.read(*content)
             except FormatError as error:
                 made.bad[place] = self._placed(error, int(made.rows[place]))
 
-    def _value(self, part: PartReader, made: Parts, place: int) -> Any:
-        if self.checks or not part.partial:
-            return part.read(*self._content(part, made, place))
+    def _bit(self, part: PartReader, made: Parts, place: int) -> Any:
+        """A bit of a sample's part, which is read by itself."""
         row = int(made.rows[place])
         offsets, lengths = self._table.parts[part.part.name]
         shard, offset, length = int(self._table.shard[row]), int(offsets[row]), int(lengths[row])
@@ -188,13 +192,14 @@ class Assembler:
         finally:
             made.taken[place] += file.taken
 
-    def _content(self, part: PartReader, made: Parts, place: int) -> tuple[Bytes, Bytes]:
-        """A sample's span and the part's content in it."""
-        row = made.rows[place]
-        offsets, lengths = self._table.parts[part.part.name]
-        span = made.burst.span(place)
-        first = int(offsets[row] - self._wanted.offset[row])
-        return span, span[first : first + int(lengths[row])]
+    def _contents(self, part: PartReader, made: Parts, places: list[int]) -> list[tuple[Bytes, Bytes]]:
+        """Samples' spans, and the part's content in each."""
+        rows = made.rows[places]
+        offsets, lengths = (column[rows] for column in self._table.parts[part.part.name])
+        firsts = offsets - self._wanted.offset[rows]
+        bounds = zip(firsts.tolist(), (firsts + lengths).tolist(), strict=True)
+        spans = made.burst.spans(np.array(places, np.int64))
+        return [(span, span[first:stop]) for span, (first, stop) in zip(spans, bounds, strict=True)]
 
     def _stand_in(self, row: int, error: FormatError) -> tuple[int, list[Any]]:
         """The first sound sample that may stand in for a row, and its parts."""

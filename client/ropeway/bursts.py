@@ -3,8 +3,9 @@
 Steps travel in bursts: several small ones together, so that thousands of samples share what Python does per step.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -15,7 +16,7 @@ from ropeway.samples import Bytes, Ints, Samples
 from ropeway.shard_bytes import ShardBytes
 from ropeway.steps import Step
 
-BURST_BYTES = 8 << 20
+BURST_BYTES = 16 << 20
 BURST_STEPS = 64
 """A burst has as many steps as stay within both. The first ones are smaller: nobody waits for a burst to begin."""
 
@@ -24,42 +25,43 @@ Group: TypeAlias = tuple[list[Step], Ints]
 """Some steps, one after the other, and the rows of all of them."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Burst:
     """Steps, and where the bytes of their samples are.
 
     Attributes:
         steps: some steps, one after the other.
         rows: int64 (n,), the rows of all of them.
-        buffers: memory by number, uint8 arrays.
-        bases: int64, by number, where each buffer begins in memory.
-        buffer, start: int64 (n,), in which buffer each row's span lies, and where it begins there.
+        addresses: int64 (n,), where each row's span begins in memory, as long as this burst is there.
         lengths: int64 (n,), bytes of each span.
+        buffers: memory by number, uint8 arrays.
+        where: tells of rows in which buffer each one's span lies, and where it begins there, int64 (n,) each. It is
+            asked when that is first needed: for what is only moved the addresses are enough.
     """
 
     steps: list[Step]
     rows: Ints
-    buffers: dict[int, Bytes]
-    bases: Ints
-    buffer: Ints
-    start: Ints
+    addresses: Ints
     lengths: Ints
+    buffers: dict[int, Bytes]
+    where: Callable[[Ints], tuple[Ints, Ints]]
 
-    def span(self, place: int) -> Bytes:
-        """The bytes of a row's span, without copying; they stay as long as anybody refers to them."""
-        first = int(self.start[place])
-        return self.buffers[int(self.buffer[place])][first : first + int(self.lengths[place])]
+    @cached_property
+    def _places(self) -> tuple[Ints, Ints]:
+        return self.where(self.rows)
+
+    def spans(self, places: Ints) -> list[Bytes]:
+        """The bytes of rows' spans, without copying; they stay as long as anybody refers to them."""
+        numbers, starts = (column[places] for column in self._places)
+        columns = numbers, starts, starts + self.lengths[places]
+        found = zip(*(column.tolist() for column in columns), strict=True)
+        return [self.buffers[number][start:stop] for number, start, stop in found]
 
     def put(self, place: int, span: Bytes) -> None:
         """Let a row's span be these bytes, of the same length."""
-        number = len(self.bases)
-        self.buffers[number] = span
-        self.bases = np.append(self.bases, address(span))
-        self.buffer[place], self.start[place] = number, 0
-
-    def addresses(self) -> Ints:
-        """Where each row's span begins in memory, as long as this burst is there."""
-        return self.bases[self.buffer] + self.start
+        numbers, starts = self._places
+        numbers[place], starts[place] = max(self.buffers) + 1, 0
+        self.buffers[int(numbers[place])], self.addresses[place] = span, address(span)
 
 
 class Supply(Protocol):
@@ -98,8 +100,13 @@ class Nothing:
 
     def bursts(self, groups: Iterable[Group]) -> Iterator[Burst]:
         for steps, rows in groups:
-            none = np.zeros(len(rows), np.int64)
-            yield Burst(steps, rows, {}, none, none, none, none)
+            none, _ = _nowhere(rows)
+            yield Burst(steps, rows, none, none, {}, _nowhere)
+
+
+def _nowhere(rows: Ints) -> tuple[Ints, Ints]:
+    none = np.zeros(len(rows), np.int64)
+    return none, none
 
 
 class Mapped:
@@ -108,31 +115,34 @@ class Mapped:
     def __init__(self, table: Samples, reader: ShardBytes) -> None:
         self._table, self._reader = table, reader
         self._shards: dict[int, Bytes] = {}
-        self._bases = np.zeros(len(table.shards), np.int64)
+        self._addresses = np.zeros(len(table), np.int64)
+        """Where each row's span begins in memory; 0 while its shard is not mapped."""
 
     def bursts(self, groups: Iterable[Group]) -> Iterator[Burst]:
         for steps, rows in groups:
-            shards = self._table.shard[rows].astype(np.int64)
-            unmapped = self._bases[shards] == 0
-            if unmapped.any():
-                for shard in np.unique(shards[unmapped]).tolist():
+            addresses = self._addresses[rows]
+            if not addresses.all():
+                for shard in np.unique(self._table.shard[rows[addresses == 0]]).tolist():
                     self._map(shard)
-            offsets, lengths = self._table.offset[rows], self._table.length[rows]
-            yield Burst(steps, rows, self._shards, self._bases, shards, offsets, lengths)
+                addresses = self._addresses[rows]
+            yield Burst(steps, rows, addresses, self._table.length[rows], self._shards, self._where)
+
+    def _where(self, rows: Ints) -> tuple[Ints, Ints]:
+        return self._table.shard[rows].astype(np.int64), self._table.offset[rows]
 
     def _map(self, shard: int) -> None:
         content = self._reader.map(shard)
         if content is None:
             raise StoreError("not a local file, though others in its place are", shard=self._table.shards[shard].path)
-        _check_size(self._table, shard, len(content))
+        here = slice(*np.searchsorted(self._table.shard, [shard, shard + 1]).tolist())
+        _check_size(self._table, shard, here, len(content))
         self._shards[shard] = mapped = np.frombuffer(content, np.uint8)
-        self._bases[shard] = address(mapped)
+        self._addresses[here] = address(mapped) + self._table.offset[here]
 
 
-def _check_size(table: Samples, shard: int, size: int) -> None:
+def _check_size(table: Samples, shard: int, rows: slice, size: int) -> None:
     """Raise FormatError when samples lie past a shard's end: their addresses would be anybody's."""
-    first, last = np.searchsorted(table.shard, [shard, shard + 1])
-    stop = int((table.offset[first:last] + table.length[first:last]).max())
+    stop = int((table.offset[rows] + table.length[rows]).max())
     if stop > size:
         ref = table.shards[shard]
         raise FormatError(f"shard has {size} bytes, the index has samples up to {stop}: it was cut short; run "

@@ -10,7 +10,7 @@ from ropeway.bursts import Burst
 from ropeway.cache.disk import CachedBytes
 from ropeway.checksum import crc32c
 from ropeway.rows import Crew
-from ropeway.samples import UNREAD, Samples
+from ropeway.samples import UNREAD, Bytes, Samples
 from ropeway.shard_bytes import ShardBytes
 
 SHARED = 16 << 10
@@ -38,14 +38,12 @@ class Checksums:
         places, expected = places[recorded], expected[recorded]
         if not len(places):
             return []
-        buffers = burst.buffers
-        first, lengths = burst.start[places], burst.lengths[places]
-        spans = list(zip(burst.buffer[places].tolist(), first.tolist(), (first + lengths).tolist(), strict=True))
+        spans = burst.spans(places)
 
-        def found(some: list[tuple[int, int, int]]) -> list[int]:
-            return [crc32c(buffers[buffer][low:high]) for buffer, low, high in some]
+        def found(some: list[Bytes]) -> list[int]:
+            return [crc32c(span) for span in some]
 
-        share = len(spans) if lengths.mean() < SHARED else -(-len(spans) // movers.threads)
+        share = len(spans) if burst.lengths[places].mean() < SHARED else -(-len(spans) // movers.threads)
         jobs = [partial(found, spans[at : at + share]) for at in range(0, len(spans), share)]
         sums = np.array(list(chain.from_iterable(movers.run(jobs))), np.uint32)
         damaged = [place for place in places[sums != expected].tolist() if not self._mended(burst, place)]

@@ -1,18 +1,18 @@
 """Bursts become batches: columns cut by steps, put together, with what the index tells of the samples."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from ropeway import shard_table
 from ropeway.collate import Padding
 from ropeway.parts import PartReader
 from ropeway.samples import Array, Ints, Samples
 from ropeway.steps import Step
+from ropeway.texts import Texts
 from ropeway.view import View
 
 Batch: TypeAlias = dict[str, Any]
@@ -44,10 +44,11 @@ class Batches:
         view: what is streamed.
         table: its samples.
         parts: those wanted.
+        room: bytes for keys that are kept as texts.
     """
 
-    def __init__(self, view: View, table: Samples, parts: Sequence[PartReader]) -> None:
-        self._told, self._parts = _Told(view, table), parts
+    def __init__(self, view: View, table: Samples, parts: Sequence[PartReader], room: int) -> None:
+        self._told, self._parts = _Told(view, table, room), parts
 
     def cut(
         self, steps: Sequence[Step], rows: Ints, columns: dict[str, Any], sizes: Ints,
@@ -89,14 +90,18 @@ class Batches:
         return batch
 
 
-def _counts(steps: Sequence[Step], sizes: Ints, unchecked: npt.NDArray[np.bool_]) -> list[list[int]]:
+def _counts(steps: Sequence[Step], sizes: Ints, unchecked: npt.NDArray[np.bool_]) -> Iterator[tuple[int, ...]]:
     """Of each step's samples that are no padding: how many there are, their bytes, and how many are unchecked."""
     real = np.concatenate([step.real for step in steps])
-    sums = np.zeros((3, len(real) + 1), np.int64)
-    np.cumsum([real, sizes * real, unchecked & real], axis=1, out=sums[:, 1:])
     stops = np.cumsum([0, *(len(step.rows) for step in steps)])
-    counts: list[list[int]] = np.diff(sums[:, stops]).T.tolist()
-    return counts
+    return zip(*(_sums(column, stops) for column in (real, sizes * real, unchecked & real)), strict=True)
+
+
+def _sums(column: Array, stops: Ints) -> list[int]:
+    """The sum of each stretch of a column between two stops."""
+    until = np.concatenate([[0], np.cumsum(column)])[stops]
+    sums: list[int] = np.diff(until).tolist()
+    return sums
 
 
 def _cut(column: Any, here: slice) -> Any:
@@ -107,15 +112,15 @@ def _cut(column: Any, here: slice) -> Any:
 class _Told:
     """What the index tells of samples."""
 
-    def __init__(self, view: View, table: Samples) -> None:
-        self._keys = table.keys
+    def __init__(self, view: View, table: Samples, room: int) -> None:
+        self._keys = Texts(table.keys, len(table), room)
         self._shard = table.shard
         self._datasets = shard_table.datasets(table.shards) if len(view.datasets) > 1 else None
         self._labels = table.labels
 
     def of(self, rows: Ints) -> Batch:
         """The columns of these rows."""
-        columns: Batch = {"__key__": self._keys.take(pa.array(rows)).to_numpy(zero_copy_only=False).tolist()}
+        columns: Batch = {"__key__": self._keys.of(rows)}
         if self._datasets is not None:
             columns["__dataset__"] = self._datasets[self._shard[rows]].tolist()
         for task, values in self._labels.items():

@@ -121,7 +121,8 @@ class Held:
         buffers = {place: np.frombuffer(content.result(), np.uint8) for place, content in enumerate(coming)}
         bases = np.array([address(buffer) for buffer in buffers.values()], np.int64)
         starts = self._table.offset[rows] - np.array([read.start for read in reads], np.int64)[which]
-        return Burst(steps, rows, buffers, bases, which.astype(np.int64), starts, self._table.length[rows])
+        which = which.astype(np.int64)
+        return Burst(steps, rows, bases[which] + starts, self._table.length[rows], buffers, lambda _: (which, starts))
 
     def _release(self, numbers: Ints, counts: Ints) -> None:
         """Some samples of ranges were handed out: ranges without any left are let go."""

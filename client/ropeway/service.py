@@ -20,10 +20,11 @@ TOKEN = "ROPEWAY_TOKEN"
 """The environment variable that holds a token."""
 
 _RETRY = urllib3.Retry(
-    total=5, backoff_factor=0.15, backoff_max=1.0, backoff_jitter=0.1, status_forcelist=(429, 502, 503, 504),
+    total=7, backoff_factor=0.15, backoff_max=2.0, backoff_jitter=0.1, status_forcelist=(429, 502, 503, 504),
     allowed_methods=None, respect_retry_after_header=False, raise_on_status=False,
 )  # fmt: skip
-"""Six tries in about three seconds, whatever a server asks for: a restart is survived, a dead service is told soon."""
+"""Eight tries in about eight seconds, whatever a server asks for: longer than a proxy takes to see that a replica is
+back, even where the last other one dies meanwhile; a dead service is still told soon."""
 
 _TIMEOUT = urllib3.Timeout(connect=5, read=60)
 _pools: dict[int, urllib3.PoolManager] = {}

@@ -39,6 +39,10 @@ NARROW = 0.5
 anyway, only they are brought. Checksums are over whole samples: they can't be compared then, and `stats()` says so."""
 
 
+TEXTS = 32
+"""The share of the memory that keys may take as texts."""
+
+
 SOON = 0.75
 """Where the order holds that share of a view at a time, the first batches need nearly all of it: it comes in larger
 requests then, which cost a store less. Else the samples of a batch would wait for more beside them."""
@@ -95,7 +99,7 @@ class Stream:
         self._wanted = wanted = streams.wanted
         self._stages, self._memory, self._share = streams.stages, wanted.memory // share, share
         self._parts = wanted.of(view)
-        self._batches = Batches(view, table, self._parts)
+        self._batches = Batches(view, table, self._parts, self._memory // TEXTS)
         _check_spans(self._arriving, [part.part.name for part in self._parts])
         self._source = view.reader()
         self._reader = self._source if wanted.cache is None else wanted.cache.over(self._source, table.shards)
@@ -174,12 +178,12 @@ class Stream:
         limit = min(BURST_BYTES, max(1, self._memory // 8))
         groups = self._stages.timed("plan", self._arriving.ahead(grouped(steps, self._weights, limit)))
         bursts = self._stages.timed("fetch", supply.bursts(groups))
-        heavy = any(part.heavy for part in self._parts)
+        early = isinstance(self._near, Mapped) or any(part.heavy for part in self._parts)
         begun = deque[Parts]()
         with self._crew("move") as movers, self._crew("decode") as decoders, self._crew("read") as readers:
             for burst in bursts:
                 begun.append(self._begin(burst, movers, decoders, readers))
-                if len(begun) > heavy:  # while heavy parts are decoded, the next burst is brought
+                if len(begun) > early:  # while arrays are copied, or heavy parts decoded, the next burst is brought
                     yield self._finish(begun.popleft(), masked)
             while begun:
                 yield self._finish(begun.popleft(), masked)
@@ -204,6 +208,8 @@ class Stream:
         with self._stages.stage("fetch"):
             for future in made.reading:
                 future.result()
+        with self._stages.stage("move"):
+            self._assembler.arrive(made)
         with self._stages.stage("decode"):
             rows, columns = self._assembler.finish(made)
         with self._stages.stage("collate"):
