@@ -230,20 +230,20 @@ def test_nifti_voxels_against_the_bytes(name: str, dtype: str) -> None:
     content = path.read_bytes()
     shape = struct.unpack(">3h", content[42:48])
     offset = int(struct.unpack(">f", content[108:112])[0])
-    raw = np.frombuffer(content, dtype, int(np.prod(shape)), offset).reshape(shape, order="F")
+    raw = np.frombuffer(content, dtype, int(np.prod(shape)), offset).reshape(shape[::-1])
     payload = read("nifti", path)
     np.testing.assert_array_equal(values(payload), raw.astype(dtype.replace(">", "<")), strict=True)
-    assert payload.axes == ("x", "y", "z")
+    assert payload.axes == ("slice", "height", "width")
 
 
 def test_nifti_geometry() -> None:
     root = real_root() / "nibabel/tests/data"
     fields = rows("nifti", root / "functional.nii")[0]
-    assert (fields["orientation"], fields["dimensions"], fields["time_step"]) == ("LAS", 4, 2.0)
+    assert (fields["orientation"], fields["dimensions"], fields["time_step"]) == ("SAL", 4, 2.0)
     assert (fields["spacing_x"], fields["spacing_y"], fields["spacing_z"]) == (4, 4, 8)
     assert (fields["slope"], fields["intercept"]) == (1, 0)
-    np.testing.assert_array_equal(json.loads(fields["affine"])[0], [-4, 0, 0, 32])
-    assert read("nifti", root / "example_nifti2.nii.gz").shape == (32, 20, 12, 2)
+    np.testing.assert_array_equal(json.loads(fields["affine"])[0], [0, 0, -4, 32])
+    assert read("nifti", root / "example_nifti2.nii.gz").shape == (2, 12, 20, 32)
 
 
 def test_bad_nifti(tmp_path: Path) -> None:

@@ -15,7 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapter_reading import Fields, read, rows, values
-from raw_volumes import ct_slice, metaimage, nifti
+from contents import Counted
+from raw_volumes import ct_slice, hounsfield, metaimage, nifti
+from ropeway.decode import FileDecoder
+from ropeway.manifest import Part
+from ropeway.model_ready import Hounsfield
+from ropeway.readings import Reading, Slab
 from ropeway_shardgen.adapters import Payload, adapter
 from ropeway_shardgen.adapters.opened import close_all
 from ropeway_shardgen.formats.geometry import from_lps, orientation
@@ -261,13 +266,77 @@ def test_other_files_of_a_series(tmp_path: Path) -> None:
 # NIfTI
 
 
-def test_a_nifti_s_affine_is_kept(tmp_path: Path) -> None:
+def stored(path: Path) -> Any:
+    """A file's voxels by nibabel, (x, y, z[, time])."""
+    loaded: Any = nibabel
+    return np.asanyarray(loaded.load(path).dataobj)
+
+
+def test_a_nifti_s_voxels_lie_as_in_the_file_and_its_affine_is_of_their_axes(tmp_path: Path) -> None:
     affine = np.array([[-0.8, 0, 0, 90], [0, 0.8, 0, -126], [0, 0, 5, -72], [0, 0, 0, 1]])
-    path = nifti(tmp_path / "x.nii.gz", VOXELS, affine)
+    path = nifti(tmp_path / "x.nii", VOXELS, affine)
     payload = read("nifti", path)
-    np.testing.assert_array_equal(values(payload), VOXELS, strict=True)
-    np.testing.assert_allclose(json.loads(text(payload, "affine")), affine, rtol=1e-6)
-    assert payload.fields["orientation"] == "LAS"
+    assert payload.axes == ("slice", "height", "width")
+    np.testing.assert_array_equal(values(payload), stored(path).T, strict=True)
+    assert bytes(payload.content)[-VOXELS.nbytes :] == path.read_bytes()[-VOXELS.nbytes :]
+    found = np.array(json.loads(text(payload, "affine")))
+    np.testing.assert_allclose(found @ [2, 1, 3, 1], affine @ [3, 1, 2, 1], rtol=1e-6)
+    assert payload.fields["orientation"] == "SAL"
+    turned = read("nifti", path, slice_axis="x")
+    np.testing.assert_allclose(json.loads(text(turned, "affine")), affine, rtol=1e-6)
+    assert turned.fields["orientation"] == "LAS"
+
+
+def test_a_volume_lies_the_same_way_whatever_its_format(tmp_path: Path) -> None:
+    folder, voxels = series(tmp_path / "s")
+    found = [
+        read("dicom-series", folder),
+        read("metaimage", metaimage(tmp_path / "x.mhd", voxels)),
+        read("nifti", nifti(tmp_path / "x.nii.gz", voxels.T)),
+        read("nifti", nifti(tmp_path / "turned.nii.gz", voxels), slice_axis="x"),
+    ]
+    assert {payload.axes for payload in found} == {("slice", "height", "width")}
+    for payload in found:
+        np.testing.assert_array_equal(values(payload), voxels, strict=True)
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (5, 4, 3), (5, 4, 3, 2), (5, 4, 3, 2, 6)])
+def test_niftis_of_any_number_of_axes(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    voxels = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    path = nifti(tmp_path / "x.nii.gz", voxels)
+    payload = read("nifti", path)
+    assert payload.axes == ("5", "time", "slice", "height", "width")[-len(shape) :]
+    np.testing.assert_array_equal(values(payload), voxels.T, strict=True)
+    turned = read("nifti", path, slice_axis="x", values="hounsfield")
+    back = voxels.transpose(*range(3, voxels.ndim)[::-1], *range(min(3, voxels.ndim)))
+    np.testing.assert_array_equal(values(turned), back.astype(np.int16), strict=True)
+    assert (turned.axes, turned.units) == (payload.axes, "HU")
+
+
+def test_axes_that_a_recipe_names(tmp_path: Path) -> None:
+    path = nifti(tmp_path / "x.nii.gz", np.zeros((4, 3, 2, 6), np.uint8))
+    named = ["direction", "slice", "height", "width"]
+    assert read("nifti", path, axes=named).axes == tuple(named)
+    with pytest.raises(ValueError, match="a volume of 4 axes, the recipe names 3"):
+        read("nifti", path, axes=named[1:])
+
+
+@pytest.mark.parametrize("slice_axis", ["z", "x"])
+def test_of_a_slab_of_a_packed_nifti_only_its_slices_are_read(tmp_path: Path, slice_axis: str) -> None:
+    scan = hounsfield(40, 8, 8)  # (slice, height, width)
+    path = nifti(tmp_path / "x.nii.gz", scan.T if slice_axis == "z" else scan)
+    payload = read("nifti", path, slice_axis=slice_axis, values="hounsfield")
+    part = Part(name="ct", kind="volume", format="npy", dtype=payload.dtype, axes=payload.axes, units=payload.units)
+    readings: list[tuple[Reading, Any]] = [
+        (Hounsfield(-600, 1500, size=8), ((scan[8:32] + np.float32(1350)) / 1500).clip(0, 1)),
+        (Slab(8, 32), scan[8:32]),
+    ]
+    for reading, expected in readings:
+        decoder, _ = reading.of(part)
+        assert isinstance(decoder, FileDecoder)
+        file = Counted(bytes(payload.content))
+        np.testing.assert_allclose(decoder.read(file), expected, atol=1e-6)
+        assert (file.reads, file.taken) == (2, 128 + 24 * 8 * 8 * 2)
 
 
 def test_colour_voxels_get_an_axis_of_their_own(tmp_path: Path) -> None:
@@ -275,8 +344,9 @@ def test_colour_voxels_get_an_axis_of_their_own(tmp_path: Path) -> None:
     rgb = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
     path = nifti(tmp_path / "x.nii.gz", np.ascontiguousarray(colours).view(rgb)[..., 0])
     payload = read("nifti", path)
-    np.testing.assert_array_equal(values(payload), colours, strict=True)
-    assert payload.axes == ("x", "y", "z", "channel")
+    np.testing.assert_array_equal(values(payload), colours.transpose(2, 1, 0, 3), strict=True)
+    assert payload.axes == ("slice", "height", "width", "channel")
+    np.testing.assert_array_equal(values(read("nifti", path, slice_axis="x")), colours, strict=True)
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])

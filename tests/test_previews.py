@@ -65,7 +65,7 @@ def test_text_and_formats_that_nothing_shows() -> None:
     ("kind", "axes", "array"),
     [
         ("volume", ("x", "y", "z"), np.arange(60, dtype=np.int16).reshape(3, 4, 5)),
-        ("volume", ("x", "y", "z", "time"), np.ones((3, 4, 5, 2), np.float32)),
+        ("volume", ("time", "slice", "height", "width"), np.ones((2, 5, 4, 6), np.float32)),
         ("dicom", ("height", "width", "channel"), np.zeros((4, 5, 3), np.uint8)),
         ("dicom", ("frame", "height", "width"), np.zeros((4, 5, 6), np.uint16)),
         ("signal", ("lead", "time"), np.full((12, 1), np.nan, np.float32)),

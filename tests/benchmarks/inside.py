@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
 from multiprocessing import get_context
-from time import sleep
+from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.places import Place
@@ -17,6 +17,7 @@ from benchmarks.workloads import Workload
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ropeway.loader import StreamingLoader
     from ropeway.samples import Layout, Samples
     from ropeway.shard_bytes import ShardBytes
     from ropeway.view import View, ViewSource
@@ -26,6 +27,8 @@ Range = tuple[int, int, int]
 
 SLOWER = 1.2
 """A training step takes so many times as long as its batch takes to make."""
+
+_ROUNDS = 5
 
 _STEPS, _BEGIN = 200, 5
 """Steps that are watched, at most, after the first ones, in which the loader touches its memory for the first time."""
@@ -130,20 +133,40 @@ def reads(work: Workload, place: Place) -> dict[str, Any]:
 
 
 def data_wait(work: Workload, place: Place) -> dict[str, Any]:
-    """Share of the time that a training loop waits, whose steps are somewhat longer than a batch takes to make."""
+    """Share of the time that a training loop waits, whose steps are somewhat longer than a batch takes to make.
+
+    They have to be so still when the loop ends: a round in which the machine became slower than that, as a virtual one
+    may within seconds, says nothing, and is followed by another.
+    """
     from benchmarks.systems import ropeway as system
 
     view = system.open_view(work, place)
     loader = system.open_loader(work, view)
-    for _ in loader:  # an epoch at full speed
-        pass
-    step = SLOWER * work.batch / loader.stats().samples_per_second
-    training = system.open_loader(work, view)
-    batches = iter(training)
+    _full_speed(loader)
+    making = _full_speed(loader)
+    for _ in range(_ROUNDS):
+        step = SLOWER * making
+        share = _waiting(system.open_loader(work, view), step)
+        making = _full_speed(loader)
+        if making <= step:
+            return {"data_wait": share, "step_seconds": step}
+    return {"missing": f"the machine kept becoming slower than the steps, in each of {_ROUNDS} rounds"}
+
+
+def _full_speed(loader: "StreamingLoader") -> float:
+    """Seconds that a batch takes to make in an epoch."""
+    began = perf_counter()
+    batches = sum(1 for _ in loader)
+    return (perf_counter() - began) / batches
+
+
+def _waiting(loader: "StreamingLoader", step: float) -> float:
+    """Share of the time that steps of so many seconds wait."""
+    batches = iter(loader)
     for _ in islice(batches, _BEGIN):
         sleep(step)
-    before = training.stats()
+    before = loader.stats()
     for _ in islice(batches, _STEPS):
         sleep(step)  # the training: elsewhere, and without the interpreter
-    after = training.stats()
-    return {"data_wait": (after.wait - before.wait) / (after.elapsed - before.elapsed), "step_seconds": step}
+    after = loader.stats()
+    return (after.wait - before.wait) / (after.elapsed - before.elapsed)

@@ -107,17 +107,17 @@ def inspect(root: Path) -> Expected:
             key[14]: {"pulmonary-embolism": "PE", kind: None},
         },
         parts={
-            key[11]: {"ct": volumes[11], "impression": 'Befund "11":\nkein Ödem'},
-            key[14]: {"ct": volumes[14]},
+            key[11]: {"ct": volumes[11].T, "impression": 'Befund "11":\nkein Ödem'},
+            key[14]: {"ct": volumes[14].T},
         },
-        meta={key[11]: {"orientation": "LAS", "codes": "1/1/1", "slope": 1.0}},
+        meta={key[11]: {"orientation": "SAL", "codes": "1/1/1", "slope": 1.0}},
         skipped={"missing file": 1},
     )
 
 
 @raw_tree("kits23")
 def kits23(root: Path) -> Expected:
-    """Four cases: malignant, benign, not known, and one without a segmentation."""
+    """Four cases: malignant, benign, not known, and one without a segmentation. Slices follow each other along x."""
     facts = [("case_00000", True, 49, "male"), ("case_00001", False, 95, "female"),
              ("case_00400", None, 62, "transgender_male_to_female"), ("case_00588", True, 33, "female")]  # fmt: skip
     cases = [

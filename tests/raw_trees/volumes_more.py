@@ -127,7 +127,7 @@ def isles22(root: Path) -> Expected:
             below = f"derivatives/{case}/ses-0001" if name == "msk" else f"{case}/ses-0001/{folder}"
             if (number, name) != (2, "FLAIR"):
                 nifti(root / below / f"{case}_ses-0001_{name}.nii.gz", voxels, np.diag([1.0 + place, 1, 5, 1]))
-            volumes[number, name] = voxels
+            volumes[number, name] = voxels.T
     table(root / "participants.tsv", rows, "\t")
     return Expected(
         splits={"train": 2},
@@ -171,10 +171,10 @@ def tcp(root: Path) -> Expected:
         },
         parts={
             key[0]: {
-                "t1w": volumes["run-01_T1w"],
-                "epi_ap": volumes["dir-ap_epi"],
-                "bold_ap_1": volumes["task-restAP_run-01_bold"],
+                "t1w": volumes["run-01_T1w"].T,
+                "epi_ap": volumes["dir-ap_epi"].T,
+                "bold_ap_1": volumes["task-restAP_run-01_bold"].T,
             },
-            key[1]: {"t1w": volumes["run-01_T1w"], "bold_ap_1": None},
+            key[1]: {"t1w": volumes["run-01_T1w"].T, "bold_ap_1": None},
         },
     )

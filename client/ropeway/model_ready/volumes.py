@@ -1,7 +1,6 @@
 """CT volumes as a 3-D model takes them: a window of Hounsfield units, a slab of slices, one size."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import BinaryIO
 
 import numpy as np
@@ -13,13 +12,15 @@ from ropeway.errors import UsageError
 from ropeway.manifest import Part
 from ropeway.samples import Array
 
+_AXES = ("slice", "height", "width")
+
 
 @dataclass(frozen=True, slots=True)
 class Hounsfield:
     """The middle slices of a CT: float32 (slices, size, size) from 0 (the window's low end) to 1 (its high end).
 
-    Only those slices are fetched where slices are the volume's slowest axis. A volume of fewer slices has zeros on both
-    sides. For parts in Hounsfield units (`units = "HU"`), as the CT recipes store them.
+    Only those slices are fetched. A volume of fewer slices has zeros on both sides. For parts in Hounsfield units
+    (`units = "HU"`) that lie slice by slice (slice, height, width), as the CT recipes store them.
 
     Attributes:
         centre, width: of the window, HU.
@@ -39,29 +40,24 @@ class Hounsfield:
             raise UsageError(f"{self}: width > 0, slices >= 1, size >= 1 and start >= 0 are needed")
 
     def of(self, part: Part) -> tuple[FileDecoder, Part]:
-        if part.format != "npy" or part.units != "HU" or len(part.axes) != 3:
+        if part.format != "npy" or part.units != "HU" or part.axes[1:] != _AXES[1:]:
             raise UsageError(
-                f"Hounsfield can't read part {part.name!r}: it takes npy volumes of three axes in units HU, not "
-                f"{part.format or 'several formats'}, {len(part.axes)} axes, units {part.units or 'none'!r}"
+                f"Hounsfield can't read part {part.name!r}: it takes npy volumes ({', '.join(_AXES)}) in units HU, not "
+                f"{part.format or 'several formats'} ({', '.join(part.axes)}), units {part.units or 'none'!r}"
             )
-        axis = next((place for place, name in enumerate(part.axes) if name in ("slice", "z")), 0)
-        flipped = part.axes[:2] == ("x", "y")
-        read = FileDecoder(partial(self._slab, axis=axis, transposed=flipped))
         shape = (self.slices, self.size, self.size)
-        return read, replace(part, dtype="<f4", shape=shape, axes=("slice", "height", "width"), units="")
+        return FileDecoder(self._slab), replace(part, dtype="<f4", shape=shape, axes=_AXES, units="")
 
-    def _slab(self, file: BinaryIO, axis: int, transposed: bool) -> Array:
+    def _slab(self, file: BinaryIO) -> Array:
         layout = npy_layout(file)
-        if len(layout.shape) != 3:
-            raise ValueError(f"a volume of {len(layout.shape)} dimensions, not 3")
-        depth = layout.shape[axis]
+        if len(layout.shape) != len(_AXES):
+            raise ValueError(f"a volume of {len(layout.shape)} dimensions, not {len(_AXES)}")
+        depth = layout.shape[0]
         start = max(0, (depth - self.slices) // 2) if self.start is None else self.start
         stop = min(depth, start + self.slices)
         if start >= stop:
             raise ValueError(f"a volume of {depth} slices has none from {start} on")
-        values = np.moveaxis(layout.slab(file, axis, start, stop), axis, 0)
-        if transposed:
-            values = values.transpose(0, 2, 1)
+        values = layout.slab(file, 0, start, stop)
         found = np.zeros((self.slices, self.size, self.size), np.float32)
         first = (self.slices - len(values)) // 2 if self.start is None else 0
         low = self.centre - self.width / 2

@@ -1,4 +1,8 @@
-"""NIfTI-1 and NIfTI-2 volumes (.nii, .nii.gz) as arrays of stored values; geometry and scaling are metadata."""
+"""NIfTI-1 and NIfTI-2 volumes (.nii, .nii.gz) as arrays of stored values; geometry and scaling are metadata.
+
+A file's first axis, x, changes fastest. So its bytes as they lie are an array (z, y, x), slice after slice, as those of
+DICOM series and MetaImages are, and a few slices of a packed volume are one range of bytes.
+"""
 
 import gzip
 import io
@@ -7,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +26,7 @@ from ropeway_shardgen.formats.geometry import geometry
 from ropeway_shardgen.formats.hounsfield import Values, in_hounsfield
 from ropeway_shardgen.formats.nifti_header import HEAD, SIZES, voxels_start
 
-_AXES = ("x", "y", "z", "time", "5", "6", "7")
+_AXES = ("7", "6", "5", "time", "slice", "height", "width")
 _PADDING = 1 << 20
 """Bytes that may follow the voxels. Reading to the end checks the sum of a .gz file, but not one that never ends."""
 _DEFLATE = 1032
@@ -34,35 +38,49 @@ class NiftiOptions(Options, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     values: Values = "stored"
     """`hounsfield`: int16 Hounsfield units, for CT; `slope` and `intercept` stay what the file says."""
+    slice_axis: Literal["x", "z"] = "z"
+    """Along which axis of the file slices follow each other. `x`: of files whose axes lie the other way round, as KiTS
+    has them; x, y and z are turned, so that slices are first here too."""
     axes: tuple[str, ...] = ()
-    """Names of the axes, where they are not x, y, z and time."""
+    """Names of the axes as stored, but for that of colours, where they are not time, slice, height and width."""
 
 
-def rows(path: Path, _options: NiftiOptions) -> Iterator[Row]:
+def rows(path: Path, options: NiftiOptions) -> Iterator[Row]:
     """One row: `dimensions`, `spacing_x/y/z` (mm), `time_step` (s), `orientation` (such as LAS), `affine` (JSON, mm),
     `slope` and `intercept`."""
     image = _opened(path)
-    yield Row(_fields(image), int(np.prod(image.shape)) * image.get_data_dtype().itemsize)
+    yield Row(_fields(image, options.slice_axis), int(np.prod(image.shape)) * image.get_data_dtype().itemsize)
 
 
 def read(path: Path, _found: Fields, options: NiftiOptions) -> Payload:
-    """Voxels (x, y, z[, time]) in the dtype on disk, not rescaled, or as `values` asks; RGB voxels get a last axis
-    `channel`.
+    """Voxels ([time,] slice, height, width) in the dtype on disk, not rescaled, or as `values` asks; RGB voxels get a
+    last axis `channel`.
+
+    `affine` and `orientation` are of the array's axes, as those of every format: the voxel at (slice, height, width)
+    lies at `affine @ (slice, height, width, 1)`.
 
     Raises:
         ValueError: it is no NIfTI file, or cut short, or says that it is larger than it can be.
     """
     image = _opened(path)
     voxels = _voxels(path, image)
-    axes = options.axes or _AXES[: voxels.ndim]
-    if len(axes) != voxels.ndim:
-        raise ValueError(f"a volume of {voxels.ndim} axes, the recipe names {len(axes)}")
+    dimensions, fields, units = voxels.ndim, _fields(image, options.slice_axis), ""
+    axes = options.axes or _AXES[-dimensions:]
+    if len(axes) != dimensions:
+        raise ValueError(f"a volume of {dimensions} axes, the recipe names {len(axes)}")
     if voxels.dtype.names:
         voxels, axes = voxels[..., None].view(np.uint8), (*axes, "channel")
-    fields = _fields(image)
     if options.values == "hounsfield":
-        return array_payload(in_hounsfield(voxels, fields), axes, units="HU", fields=fields)
-    return array_payload(voxels, axes, fields=fields)
+        voxels, units = in_hounsfield(voxels, fields), "HU"
+    if options.slice_axis == "x":
+        voxels = voxels.transpose(_turned(dimensions, voxels.ndim))
+    return array_payload(voxels, axes, units=units, fields=fields)
+
+
+def _turned(dimensions: int, stored: int) -> tuple[int, ...]:
+    """The order of a stored array's axes with its last three of space the other way round; a colour stays behind."""
+    first = max(0, dimensions - 3)
+    return *range(first), *reversed(range(first, dimensions)), *range(dimensions, stored)
 
 
 def _opened(path: Path) -> Any:
@@ -74,7 +92,7 @@ def _opened(path: Path) -> Any:
     with damage(nibabel.spatialimages.HeaderDataError):
         kind = nibabel.Nifti1Image if end == SIZES[0] else nibabel.Nifti2Image
         image = kind.from_stream(io.BytesIO(head[:end] + bytes(4)))  # without extensions: nothing of them is wanted
-        _fields(image)  # what it cannot say of itself is found out here
+        _fields(image, "z")  # what it cannot say of itself is found out here
     sides = [int(side) for side in image.shape]
     if not sides or min(sides) < 1:
         raise ValueError(f"a volume of {' × '.join(map(str, sides)) or 'no'} voxels")
@@ -96,7 +114,7 @@ def _unpacked(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _voxels(path: Path, image: Any) -> npt.NDArray[Any]:
-    """Voxels as stored. Of a .gz file all is read, because only its end tells whether it is whole."""
+    """Voxels as they lie, the file's last axis first. Of a .gz file all is read: only its end tells if it is whole."""
     start, dtype = int(image.dataobj.offset), image.get_data_dtype()
     size = math.prod(image.shape) * dtype.itemsize
     with _unpacked(path) as file:
@@ -105,11 +123,12 @@ def _voxels(path: Path, image: Any) -> npt.NDArray[Any]:
             raise ValueError("it goes on behind its voxels")
     if len(content) < start + size:
         raise ValueError(f"cut short: {len(content)} bytes, {start + size} are needed")
-    return np.frombuffer(content, dtype, offset=start).reshape(image.shape, order="F")
+    return np.frombuffer(content, dtype, offset=start).reshape(image.shape[::-1])
 
 
-def _fields(image: Any) -> dict[str, Value]:
+def _fields(image: Any, slice_axis: str) -> dict[str, Value]:
     header = image.header
+    affine = image.affine if slice_axis == "x" else image.affine[:, [2, 1, 0, 3]]
     length, time = header.get_xyzt_units()
     millimetres = {"meter": 1000.0, "micron": 0.001}.get(length, 1.0)
     seconds = {"msec": 0.001, "usec": 1e-6}.get(time, 1.0)
@@ -122,7 +141,7 @@ def _fields(image: Any) -> dict[str, Value]:
         "spacing_y": zooms[1] * millimetres,
         "spacing_z": zooms[2] * millimetres,
         "time_step": zooms[3] * seconds if len(image.shape) > 3 else None,
-        **geometry(image.affine),
+        **geometry(affine),
         "slope": slope if scaled else 1.0,
         "intercept": intercept if scaled and np.isfinite(intercept) else 0.0,
     }
