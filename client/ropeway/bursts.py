@@ -16,7 +16,7 @@ from ropeway.samples import Bytes, Ints, Samples
 from ropeway.shard_bytes import ShardBytes
 from ropeway.steps import Step
 
-BURST_BYTES = 16 << 20
+BURST_BYTES = 32 << 20
 BURST_STEPS = 64
 """A burst has as many steps as stay within both. The first ones are smaller: nobody waits for a burst to begin."""
 
