@@ -108,7 +108,7 @@ def markdown(results: Results) -> str:
                 f"{ours.peak_anonymous_bytes / 1e6:,.0f} MB",
             ]
             lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *_sentences(results), "", _told(results)])
+    return "\n".join([*lines, "", *_sentences(results), "", *_judged(results), "", _told(results)])
 
 
 def _cell(one: Measured | None, *, bold: bool) -> str:
@@ -141,7 +141,21 @@ def _sentences(results: Results) -> Iterator[str]:
     for wait in results.waiting:
         step = f"{1000 * wait.step_seconds:.1f} ms"
         yield f"- {wait.workload}: training steps of {step} wait for data {wait.data_wait:.2%} of the time."
-    yield "- Targets: " + "; ".join(f"{one.text}: {one.verdict}" for one in judge(results)) + "."
+
+
+def _judged(results: Results) -> Iterator[str]:
+    """A table to be opened, its sum above it."""
+    targets = judge(results)
+    measured = [one for one in targets if one.figure is not None]
+    met = sum(one.met for one in measured)
+    yield f"<details><summary>{met} of the {len(measured)} targets that were measured are met.</summary>"
+    yield ""
+    yield "| target | this run |"
+    yield "|---|---|"
+    for one in targets:
+        yield f"| {one.text} | {one.verdict} |"
+    yield ""
+    yield "</details>"
 
 
 def write_readme(results: Results, path: Path) -> None:
