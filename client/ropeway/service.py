@@ -20,11 +20,13 @@ TOKEN = "ROPEWAY_TOKEN"
 """The environment variable that holds a token."""
 
 _RETRY = urllib3.Retry(
-    total=7, backoff_factor=0.15, backoff_max=2.0, backoff_jitter=0.1, status_forcelist=(429, 502, 503, 504),
-    allowed_methods=None, respect_retry_after_header=False, raise_on_status=False,
+    total=8, connect=5, backoff_factor=0.15, backoff_max=1.2, backoff_jitter=0.1,
+    status_forcelist=(429, 502, 503, 504), allowed_methods=None, respect_retry_after_header=False,
+    raise_on_status=False,
 )  # fmt: skip
-"""Eight tries in about eight seconds, whatever a server asks for: longer than a proxy takes to see that a replica is
-back, even where the last other one dies meanwhile; a dead service is still told soon."""
+"""Tries for about seven seconds, whatever a server asks for: longer than a proxy takes to see that a replica is back,
+even where the last other one dies meanwhile. Where nobody listens, for three: a restart is survived, and a dead service
+or a wrong address is told soon."""
 
 _TIMEOUT = urllib3.Timeout(connect=5, read=60)
 _pools: dict[int, urllib3.PoolManager] = {}
