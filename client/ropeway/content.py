@@ -7,8 +7,6 @@ only: one picture in two encodings is two contents.
 
 import struct
 from collections.abc import Callable, Iterable, Mapping
-from itertools import starmap
-from typing import Any
 
 from awscrt import checksums
 
@@ -18,7 +16,7 @@ RAW = "_raw"
 """Ends the name of a part that holds the original file of another part, as `ecg_raw` does for `ecg`."""
 
 _PACKED = struct.Struct("<QQ")
-_crc64: Callable[[Any], int] = checksums.crc64nvme
+_crc64: Callable[..., int] = checksums.crc64nvme
 
 
 def compared(kinds: Mapping[str, Kind], tasks: Iterable[Task]) -> dict[str, Kind]:
@@ -45,6 +43,7 @@ def content_number(contents: Mapping[str, bytes | memoryview], kinds: Mapping[st
     chosen = chosen or [content for part, content in contents.items() if part in kinds]
     if not chosen:
         return None
-    numbers = [(_crc64(content), memoryview(content).nbytes) for content in chosen]
-    number = _crc64(b"".join(starmap(_PACKED.pack, sorted(numbers))))
+    number = 0
+    for crc, size in sorted([(_crc64(content), memoryview(content).nbytes) for content in chosen]):
+        number = _crc64(_PACKED.pack(crc, size), number)
     return number - (number >> 63 << 64)

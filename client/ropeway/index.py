@@ -8,7 +8,7 @@ included (null: adopted by headers, nobody has read it); `content` is equal for 
 """
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
 from typing import TypeAlias
@@ -89,24 +89,24 @@ def unchecked(schema: pa.Schema) -> pa.Schema:
 
 def table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
     """Rows as a table of that schema."""
-    return pa.Table.from_pydict({name: list(map(_cell(name), rows)) for name in schema.names}, schema=schema)
+    return pa.Table.from_pydict({name: _cells(name, rows) for name in schema.names}, schema=schema)
 
 
-def _cell(column: str) -> Callable[[Row], object]:
-    """What a row has in a column."""
+def _cells(column: str, rows: Sequence[Row]) -> list[object]:
+    """What the rows have in a column."""
     group, _, name = column.partition(".")
     match group, name:
         case "task", _ if name:
-            return lambda row: row.labels.get(name)
+            return [row.labels.get(name) for row in rows]
         case "meta", _ if name:
-            return lambda row: row.meta.get(name)
+            return [row.meta.get(name) for row in rows]
         case _, "offset" | "length":
             place = Span._fields.index(name)
-            return lambda row: None if (span := row.parts.get(group)) is None else span[place]
+            return [None if (span := row.parts.get(group)) is None else span[place] for row in rows]
         case "offset" | "length", "":
-            return attrgetter(f"span.{group}")
+            return list(map(attrgetter(f"span.{group}"), rows))
         case _:
-            return attrgetter(column)
+            return list(map(attrgetter(column), rows))
 
 
 def encode(tables: Iterable[pa.Table]) -> bytes:

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 from ropeway.errors import FormatError
 
-_SEGMENT = r"(?:[A-Za-z0-9_-]|%[0-9A-F]{2})+"
+_SEGMENT = r"(?:[A-Za-z0-9_-]++|%[0-9A-F]{2})+"
 _SKIPPED = re.compile(r"__[^/]*__/")
 _KEY = re.compile(rf"(?!{_SKIPPED.pattern}){_SEGMENT}(?:/{_SEGMENT})*")
 _PART = re.compile(r"[a-z][a-z0-9_-]*")
@@ -27,10 +27,10 @@ def escape_key(raw: str) -> str:
     Raises:
         FormatError: the raw id is empty, has an empty segment, or is not Unicode text.
     """
-    if not raw or "" in raw.split("/"):
-        raise FormatError(f"a raw id may not be empty or have an empty segment between slashes: {raw!r}")
     if "%" not in raw and _KEY.fullmatch(raw):
         return raw
+    if not raw or "" in raw.split("/"):
+        raise FormatError(f"a raw id may not be empty or have an empty segment between slashes: {raw!r}")
     try:
         key = "/".join(quote(segment, safe="").replace(".", "%2E").replace("~", "%7E") for segment in raw.split("/"))
     except UnicodeEncodeError as error:

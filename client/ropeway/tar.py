@@ -111,9 +111,9 @@ def sample_pieces(key: str, parts: Iterable[tuple[str, str, bytes]], offset: int
     for part, form, content in parts:
         if part in spans:
             raise FormatError(f"part {part!r} twice in one sample", key=key)
-        header = _header(member_name(key, part, form), len(content))
-        padding = bytes(-len(content) % BLOCK)
-        start, length = at + len(header), len(content)
+        length = len(content)
+        header, padding = _header(member_name(key, part, form), length), bytes(-length % BLOCK)
+        start = at + len(header)
         spans[part] = _span((start, length))
         pieces += (header, content, padding)
         at = start + length + len(padding)
@@ -128,7 +128,7 @@ def _header(name: str, size: int) -> bytes:
     if len(path) > _LONGEST_PATH or size > _LARGEST_PLAIN:
         return _tarfile_header(name, size)
     digits = b"%011o" % size
-    return _PLAIN % (path.ljust(_LONGEST_PATH, b"\0"), digits, _BLANK_SUM + sum(path) + sum(digits))
+    return _PLAIN % (path.ljust(_LONGEST_PATH, b"\0"), digits, _BLANK_SUM + sum(path + digits))
 
 
 def _tarfile_header(name: str, size: int) -> bytes:

@@ -46,13 +46,15 @@ class HashedFile:
             OSError: the file does not take it.
         """
         for piece in pieces:
-            if len(piece) > BLOCK:
+            size = len(piece)
+            if size > BLOCK:
                 self._put(piece)
                 continue
-            if self._size + len(piece) > BLOCK:
+            if self._size + size > BLOCK:
                 self._put()
-            self._filled[self._size : self._size + len(piece)] = piece
-            self._size += len(piece)
+            end = self._size + size
+            self._filled[self._size : end] = piece
+            self._size = end
 
     def hexdigest(self) -> str:
         """The hash of all that was written; nothing more is."""

@@ -104,7 +104,8 @@ class Once:
 
     def keep(self, sample: PlannedSample) -> None:
         """The originals of a sample that is planned: no later one gets them."""
-        self._kept.update((part, sample.files[part]) for part in self._parts if part in sample.files)
+        if self._parts:
+            self._kept.update((part, sample.files[part]) for part in self._parts if part in sample.files)
 
     def _size(self, part: str, path: str) -> int:
         """Bytes of an original: of its file or folder, and of what is kept with it."""

@@ -21,7 +21,7 @@ _INNER, _OUTER = (bytes(byte ^ mask for byte in range(256)) for mask in (0x36, 0
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def pseudonym(raw: str, *, namespace: str, kind: str, secret: bytes) -> str:
+def pseudonym(raw: str, namespace: str, kind: str, secret: bytes) -> str:
     """The pseudonym of a raw identifier of that kind (`subject`, `study`, …)."""
     return keyed("\0".join((namespace, kind, raw)).encode(), secret).hex()[:DIGITS]
 
@@ -37,7 +37,7 @@ def uid_key(secret: bytes) -> bytes:
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def fraction(group: str, *, seed: str) -> float:
+def fraction(group: str, seed: str) -> float:
     """A number in [0, 1) that depends on nothing but the group's name and the seed."""
     return int.from_bytes(keyed(group.encode(), seed.encode())[:6], "big") / 2**48
 

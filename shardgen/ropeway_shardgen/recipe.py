@@ -80,6 +80,11 @@ class Recipe(Rule, frozen=True, kw_only=True, dict=True):
         """The adapter that lists the samples of a source file, if there is one."""
         return configured(self.source.adapter, self.source.options) if self.source.adapter else None
 
+    @cached_property
+    def labelled(self) -> dict[str, TaskRule]:
+        """The tasks whose labels the index holds: not those whose target is a part."""
+        return {name: task for name, task in self.tasks.items() if not task.target}
+
     @property
     def manifest_tasks(self) -> tuple[Task, ...]:
         """The tasks as a manifest holds them."""
@@ -96,7 +101,7 @@ class Recipe(Rule, frozen=True, kw_only=True, dict=True):
             for name, task in self.tasks.items()
         )
 
-    @property
+    @cached_property
     def namespace(self) -> str:
         """Whose identifiers are the same people: its own, or the one it shares with other datasets."""
         return (self.subject.namespace if self.subject else "") or self.id

@@ -22,7 +22,7 @@ class Rules:
 
     def pseudonym(self, raw: str, kind: str) -> str:
         """The pseudonym of an identifier of that kind."""
-        return pseudonym(raw, namespace=self.recipe.namespace, kind=kind, secret=self.secret)
+        return pseudonym(raw, self.recipe.namespace, kind, self.secret)
 
 
 def resolved(row: Fields, rules: Rules) -> Fields:

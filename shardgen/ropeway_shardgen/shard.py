@@ -121,9 +121,10 @@ def pack_shard(job: Job, shard: PlannedShard, advance: Advance) -> ShardSummary:
 
 def _samples(job: Job, shard: PlannedShard, written: _Written, advance: Advance) -> Iterator[list[bytes]]:
     """The tar blocks of each sample that can be read, in pieces."""
+    root = str(job.root)
     for sample in shard.samples:
         try:
-            payloads = {part: read_part(job.recipe, job.root, sample, part) for part in sample.files}
+            payloads = {part: read_part(job.recipe, root, sample, part) for part in sample.files}
             meta = _meta(job.recipe, sample, payloads)
         except SampleError as error:
             if job.on_error == "raise":
@@ -153,19 +154,19 @@ def _add(
         contents[part] = content = payload.content
         parts.append((part, payload.format, content))
         written.looks[part][sidecar.look_of(payload)] += 1
-    pieces, spans = tar.sample_pieces(sample.key, parts, written.size)
-    if spans.span.length < _SMALL:
+    pieces, (span, spans) = tar.sample_pieces(sample.key, parts, written.size)
+    if span.length < _SMALL:
         pieces = [b"".join(pieces)]
-    written.size += spans.span.length
+    written.size += span.length
     written.add(
         Row(
             key=sample.key,
             shard=written.path,
-            span=spans.span,
+            span=span,
             crc32c=_checksum(pieces),
             split=sample.split,
             subject=sample.subject,
-            parts=spans.parts,
+            parts=spans,
             content=content_number(contents, written.compared),
             labels=sample.labels,
             meta=meta,
@@ -181,7 +182,7 @@ def _checksum(pieces: list[bytes]) -> int:
     return number
 
 
-def read_part(recipe: Recipe, root: Path, sample: PlannedSample, part: str) -> Payload:
+def read_part(recipe: Recipe, root: str | Path, sample: PlannedSample, part: str) -> Payload:
     """Read one part of a sample from the raw folder.
 
     Raises:
@@ -193,7 +194,7 @@ def read_part(recipe: Recipe, root: Path, sample: PlannedSample, part: str) -> P
     try:
         with OneOfMany(place, sample.key):
             payload: Payload = (
-                adapter.read(root / path, sample.fields, options)
+                adapter.read(Path(root, path), sample.fields, options)
                 if adapter.of_bytes is None
                 else adapter.of_bytes(whole(f"{root}/{path}"), options)
             )

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+
+import msgspec
 
 from ropeway.errors import RopewayError
 from ropeway.index import Value
@@ -18,7 +19,7 @@ from ropeway_shardgen.rules import GroupRule
 from ropeway_shardgen.tables import table_rows
 
 
-class RawSample(NamedTuple):
+class RawSample(msgspec.Struct, frozen=True, gc=False):
     """One row of the source.
 
     Attributes:

@@ -43,7 +43,7 @@ def split_of(recipe: Recipe, fields: Fields, subject: str | None, key: str) -> S
 
 
 def _dealt(fractions: Mapping[SplitName, float], group: str, seed: str) -> SplitName:
-    at, end = fraction(group, seed=seed), 0.0
+    at, end = fraction(group, seed), 0.0
     last: SplitName = "train"
     for split in SPLITS:
         if (share := fractions.get(split, 0)) > 0:

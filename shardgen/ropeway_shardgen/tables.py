@@ -120,16 +120,17 @@ def _delimited(path: Path, rule: TableRule, usual: str) -> Iterator[Fields | str
     with _text(path, rule) as file:
         lines = itertools.islice(bounded.lines(file), rule.skip, None)
         rows = csv.reader(lines, delimiter=rule.delimiter or usual, strict=True)
-        columns = rule.columns or _header(next(rows, []))
+        columns, missing = rule.columns or _header(next(rows, [])), frozenset(rule.missing)
         for cells in rows:
             if cells:
-                yield _row(columns, cells, rule)
+                yield _row(columns, cells, missing)
 
 
-def _row(columns: Sequence[str], cells: Sequence[Value], rule: TableRule) -> Fields | str:
+def _row(columns: Sequence[str], cells: Sequence[Value], missing: frozenset[str]) -> Fields | str:
     if len(cells) != len(columns):
         return f"has {len(cells)} cells, the header {len(columns)}"
-    return {name: None if cell in rule.missing else cell for name, cell in zip(columns, cells, strict=True)}
+    row = zip(columns, cells, strict=True)
+    return dict(row) if missing.isdisjoint(cells) else {name: None if cell in missing else cell for name, cell in row}
 
 
 def _header(columns: Sequence[Any]) -> list[str]:
@@ -162,11 +163,11 @@ def _sheet(path: Path, rule: TableRule) -> Iterator[Fields | str]:
         sheet = book.worksheets[0]
         sheet.reset_dimensions()  # a sheet may say that its empty rows are 16,384 cells wide
         rows = map(_trimmed, sheet.iter_rows(values_only=True))
-        columns = rule.columns or _header(next(rows, []))
+        columns, missing = rule.columns or _header(next(rows, [])), frozenset(rule.missing)
         for cells in rows:
             if cells:
                 lacking = [None] * (len(columns) - len(cells))
-                yield _row(columns, [*map(_plain, cells), *lacking], rule)
+                yield _row(columns, [*map(_plain, cells), *lacking], missing)
 
 
 def _trimmed(cells: Sequence[Any]) -> list[Any]:

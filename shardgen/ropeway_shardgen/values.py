@@ -21,7 +21,7 @@ def labels(recipe: Recipe, fields: Fields, key: str) -> dict[str, Label]:
     Raises:
         SampleError: a raw label is none of the classes; the message says which, where, and what would be.
     """
-    return {name: _label(task, fields, key) for name, task in recipe.tasks.items() if not task.target}
+    return {name: _label(task, fields, key) for name, task in recipe.labelled.items()}
 
 
 def _label(task: TaskRule, fields: Fields, key: str) -> Label:
@@ -68,7 +68,9 @@ def _positions(task: TaskRule, raw: str, key: str) -> list[int]:
         raise SampleError(
             f"label {raw!r} in field {task.from_!r} is none of: {known}", reason="label outside the classes", key=key
         )
-    return [task.classes.index(name) for name in ([named] if isinstance(named, str) else named)]
+    if isinstance(named, str):
+        return [task.classes.index(named)]
+    return [task.classes.index(name) for name in named]
 
 
 def _named(task: TaskRule, raw: str) -> str | tuple[str, ...] | None:
