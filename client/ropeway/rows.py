@@ -23,6 +23,10 @@ T = TypeVar("T")
 WORTH = 2 << 20
 """Bytes from which on copying is shared between threads: less is done before another thread wakes up."""
 
+PIECE = 4 << 20
+"""Bytes of a new array for gathered rows, about. glibc gives freed memory of that size out again; larger ones often
+fill a heap of their own, which goes back to the system as soon as they are freed and has to be cleared anew."""
+
 
 TRIES = 64
 """Contents that are looked at for a header to go by."""
@@ -191,7 +195,7 @@ class Rows:
             bounds = [*range(0, count, max(1, share)), count]
             whole = self._shaped(pool.take(count * size), count)
         else:
-            bounds, whole = [*_evenly(cuts, share), count], None
+            bounds, whole = [*_evenly(cuts, min(share, max(1, PIECE // size))), count], None
 
         def move(first: int, stop: int) -> Array:
             if whole is None:
