@@ -133,20 +133,20 @@ def reads(work: Workload, place: Place) -> dict[str, Any]:
 
 
 def data_wait(work: Workload, place: Place) -> dict[str, Any]:
-    """Share of the time that a training loop waits, whose steps are somewhat longer than a batch takes to make.
+    """Share of the time that a training loop waits, whose steps are somewhat longer than a batch takes to make, in an
+    epoch that is not the first: that one has checksums to compare, and takes longer for a batch.
 
     They have to be so still when the loop ends: a round in which the machine became slower than that, as a virtual one
     may within seconds, says nothing, and is followed by another.
     """
     from benchmarks.systems import ropeway as system
 
-    view = system.open_view(work, place)
-    loader = system.open_loader(work, view)
+    loader = system.open_loader(work, system.open_view(work, place))
     _full_speed(loader)
     making = _full_speed(loader)
     for _ in range(_ROUNDS):
         step = SLOWER * making
-        share = _waiting(system.open_loader(work, view), step)
+        share = _waiting(loader, step)
         making = _full_speed(loader)
         if making <= step:
             return {"data_wait": share, "step_seconds": step}
