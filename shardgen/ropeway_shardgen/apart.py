@@ -81,8 +81,10 @@ class Apart:
             done, answer = self._answer(told)
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
             raise self._ended() from error
-        except BaseException:  # broken off: what came later would be taken for the next answer
+        except BaseException as error:  # broken off: what came later would be taken for the next answer
             self._stop()
+            if self._closed and isinstance(error, OSError):  # by another thread, pipe and all
+                raise Ended(_CLOSED) from error
             raise
         if not done:
             raise answer
@@ -104,13 +106,14 @@ class Apart:
             told(*answer)
 
     def _stop(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
+        process = self._process  # another thread may forget it meanwhile
+        if process is not None:
+            process.terminate()
             try:
-                self._process.wait(_GRACE)
+                process.wait(_GRACE)
             except subprocess.TimeoutExpired:
-                self._process.kill()
-            self._forget(self._process)
+                process.kill()
+            self._forget(process)
 
     def _start(self) -> None:
         with self._changing, tempfile.TemporaryFile(buffering=0) as file:
@@ -138,9 +141,11 @@ class Apart:
     def _forget(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdin is not None
         process.wait()
-        process.stdin.close()
-        self._pipe.close()
-        self._process = None
+        with self._changing:
+            if self._process is process:
+                process.stdin.close()
+                self._pipe.close()
+                self._process = None
 
 
 def serve(descriptor: int, note: int, modules: Sequence[str]) -> None:
