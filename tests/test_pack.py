@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import google_crc32c
 import numpy as np
@@ -383,6 +385,49 @@ def test_memory_is_that_of_a_sample_not_of_a_shard(tmp_path: Path, store: LocalS
     summary = pack_shard(Job(plan.recipe, plan.version, root, store, "raise"), plan.shards[0], look)
     assert summary.bytes > 120 << 20
     assert peak - before < 40 << 20
+
+
+class SlowStore(LocalStore):
+    """Takes no shard before something has happened."""
+
+    def __init__(self, root: Path, happened: threading.Event) -> None:
+        super().__init__(root)
+        self.happened, self.waited = happened, list[bool]()
+
+    @contextmanager
+    def writing(self, path: str) -> Iterator[BinaryIO]:
+        with super().writing(path) as file:
+            yield file
+            if path.endswith(".tar"):
+                self.waited.append(self.happened.wait(5))
+
+
+def test_the_next_shard_is_packed_while_the_store_takes_one(root: Path, tmp_path: Path) -> None:
+    plan = make_plan(recipe(), root, SMALL)
+    enough, packed = threading.Event(), 0
+
+    def look(samples: int, size: int) -> None:
+        nonlocal packed
+        packed += samples
+        if packed > len(plan.shards[0]):
+            enough.set()
+
+    slow = SlowStore(tmp_path / "slow", enough)
+    summaries = list(in_process(Job(plan.recipe, plan.version, root, slow, "raise"), plan.shards, look))
+    assert [summary.name for summary in summaries] == [shard.name for shard in plan.shards]
+    assert slow.waited == [True] * len(plan.shards)
+
+
+def test_an_error_in_the_next_shard_loses_nothing_of_the_one_before(root: Path, store: LocalStore) -> None:
+    plan = make_plan(recipe(), root, SMALL)
+    first, second = plan.shards[:2]
+    (root / next(iter(second.samples)).files["image"]).unlink()
+    job = Job(plan.recipe, plan.version, root, store, "raise")
+    with pytest.raises(SampleError, match="raw file missing"):
+        list(in_process(job, plan.shards, lambda *_: None))
+    left = {stat.path.rpartition("/")[2] for stat in store.objects()}
+    assert left == {first.name, f"{first.name}.parquet"}
+    assert not list(store.root.rglob(".ropeway-tmp-*"))
 
 
 def test_packing_into_memory(root: Path) -> None:

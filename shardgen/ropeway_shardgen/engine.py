@@ -13,7 +13,7 @@ from typing import TypeAlias
 from ropeway_shardgen.attempts import Packer
 from ropeway_shardgen.planned import PlannedShard
 from ropeway_shardgen.reading import SECONDS
-from ropeway_shardgen.shard import Advance, Job, pack_shard
+from ropeway_shardgen.shard import Advance, Job, write_shard
 from ropeway_shardgen.sidecar import ShardSummary
 
 Engine: TypeAlias = Callable[[Job, Sequence[PlannedShard], Advance], Iterator[ShardSummary]]
@@ -40,13 +40,20 @@ def local_engine(workers: int, seconds: float = SECONDS) -> Engine:
 
 
 def in_process(job: Job, shards: Sequence[PlannedShard], advance: Advance) -> Iterator[ShardSummary]:
-    """Pack one shard after the other in this process.
+    """Pack one shard after the other in this process. While the disk, or a network, takes one, the next is packed.
 
     Nobody watches it: a raw file in which a library loops for ever holds it up, and one that crashes a library ends it.
     `in_processes(1)` names such a file, or leaves it out.
     """
-    for shard in shards:
-        yield pack_shard(job, shard, advance)
+    with ThreadPoolExecutor(1, thread_name_prefix="ropeway-finish") as finishing:
+        before: Future[ShardSummary] | None = None
+        for shard in shards:
+            following = finishing.submit(write_shard(job, shard, advance).finish)
+            if before is not None:
+                yield before.result()
+            before = following
+        if before is not None:
+            yield before.result()
 
 
 def in_processes(workers: int, seconds: float = SECONDS) -> Engine:

@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -52,7 +53,7 @@ class Job:
 
 
 @dataclass(slots=True)
-class _Written:
+class _Known:
     """What is known of a shard while it is written. `compared`: the parts that content numbers are made of."""
 
     path: str
@@ -78,6 +79,44 @@ class _Written:
         return pa.concat_tables([*self._tables, index.table(self._rows, self.schema)])
 
 
+class Written:
+    """A shard whose bytes are written, and which the store does not have yet: that may take as long as the writing.
+
+    Args:
+        job, shard: what was packed.
+        known: of it.
+        digest: of its bytes.
+        ending: puts the bytes into the store.
+    """
+
+    def __init__(self, job: Job, shard: PlannedShard, known: _Known, digest: str, ending: ExitStack) -> None:
+        self._job, self._shard, self._known, self._digest, self._ending = job, shard, known, digest, ending
+
+    def finish(self) -> ShardSummary:
+        """Put the shard and then its sidecar into the store, once, from whichever thread.
+
+        Raises:
+            StoreError: the store does not take it.
+        """
+        self._ending.close()
+        job, shard, known = self._job, self._shard, self._known
+        summary = ShardSummary(
+            name=shard.name,
+            split=shard.split,
+            bytes=known.size and known.size + len(tar.END),
+            samples=known.samples,
+            sha256=self._digest,
+            parts=tuple(
+                sidecar.part_of(name, rule, known.looks[name])
+                for name, rule in job.recipe.parts.items()
+                if name in known.looks
+            ),
+            skipped=dict(sorted(known.skipped.items())),
+        )
+        sidecar.write(job.store, sidecar.path(job.recipe.id, job.version, shard.name), summary, known.table())
+        return summary
+
+
 def pack_shard(job: Job, shard: PlannedShard, advance: Advance) -> ShardSummary:
     """Write a shard and then its sidecar to the store.
 
@@ -85,41 +124,39 @@ def pack_shard(job: Job, shard: PlannedShard, advance: Advance) -> ShardSummary:
         SampleError: a sample cannot be read, and the policy is to raise.
         StoreError: the store does not take it.
     """
+    return write_shard(job, shard, advance).finish()
+
+
+def write_shard(job: Job, shard: PlannedShard, advance: Advance) -> Written:
+    """The part of `pack_shard` that reads raw files; whoever calls it has to finish what it returns.
+
+    Raises:
+        SampleError: a sample cannot be read, and the policy is to raise.
+        StoreError: the store does not take it.
+    """
     kinds: dict[str, Kind] = {name: part.kind for name, part in job.recipe.parts.items()}
     schema = index.schema(job.recipe.parts, job.recipe.manifest_tasks, job.recipe.columns)
-    written = _Written(f"{job.version}/{shard.name}", compared(kinds, job.recipe.manifest_tasks), schema)
-    samples = _samples(job, shard, written, advance)
+    known = _Known(f"{job.version}/{shard.name}", compared(kinds, job.recipe.manifest_tasks), schema)
+    samples = _samples(job, shard, known, advance)
     digest = _NOTHING
-    try:
-        first = next(samples, None)
-        rest()
-        if first is not None:
-            place = object_path(job.recipe.id, written.path)
-            with job.store.writing(place) as plain, HashedFile(plain) as file:
-                for pieces in chain([first], samples, [[tar.END]]):
-                    file.write(pieces)
-                digest = file.hexdigest()
-    finally:
-        rest()
-        close_all()
-    summary = ShardSummary(
-        name=shard.name,
-        split=shard.split,
-        bytes=written.size and written.size + len(tar.END),
-        samples=written.samples,
-        sha256=digest,
-        parts=tuple(
-            sidecar.part_of(name, rule, written.looks[name])
-            for name, rule in job.recipe.parts.items()
-            if name in written.looks
-        ),
-        skipped=dict(sorted(written.skipped.items())),
-    )
-    sidecar.write(job.store, sidecar.path(job.recipe.id, job.version, shard.name), summary, written.table())
-    return summary
+    with ExitStack() as ending:
+        try:
+            first = next(samples, None)
+            rest()
+            if first is not None:
+                plain = ending.enter_context(job.store.writing(object_path(job.recipe.id, known.path)))
+                with HashedFile(plain) as file:
+                    for pieces in chain([first], samples, [[tar.END]]):
+                        file.write(pieces)
+                    digest = file.hexdigest()
+        finally:
+            rest()
+            close_all()
+        return Written(job, shard, known, digest, ending.pop_all())
+    raise AssertionError  # nothing here swallows errors
 
 
-def _samples(job: Job, shard: PlannedShard, written: _Written, advance: Advance) -> Iterator[list[bytes]]:
+def _samples(job: Job, shard: PlannedShard, known: _Known, advance: Advance) -> Iterator[list[bytes]]:
     """The tar blocks of each sample that can be read, in pieces."""
     root = str(job.root)
     for sample in shard.samples:
@@ -130,9 +167,9 @@ def _samples(job: Job, shard: PlannedShard, written: _Written, advance: Advance)
             if job.on_error == "raise":
                 raise
             lost = LOST if holds_shared(job.recipe, sample) else ""
-            written.skipped[f"{error.reason}{lost}"] += 1
+            known.skipped[f"{error.reason}{lost}"] += 1
         else:
-            yield _add(sample, payloads, meta, written)
+            yield _add(sample, payloads, meta, known)
         advance(1, sample.size)
 
 
@@ -145,7 +182,7 @@ def _meta(recipe: Recipe, sample: PlannedSample, payloads: Mapping[str, Payload]
 
 
 def _add(
-    sample: PlannedSample, payloads: Mapping[str, Payload], meta: Mapping[str, Value], written: _Written
+    sample: PlannedSample, payloads: Mapping[str, Payload], meta: Mapping[str, Value], known: _Known
 ) -> list[bytes]:
     """The tar blocks of a sample, of which note is taken, in pieces."""
     parts: list[tuple[str, str, bytes]] = []
@@ -153,21 +190,21 @@ def _add(
     for part, payload in payloads.items():
         contents[part] = content = payload.content
         parts.append((part, payload.format, content))
-        written.looks[part][sidecar.look_of(payload)] += 1
-    pieces, (span, spans) = tar.sample_pieces(sample.key, parts, written.size)
+        known.looks[part][sidecar.look_of(payload)] += 1
+    pieces, (span, spans) = tar.sample_pieces(sample.key, parts, known.size)
     if span.length < _SMALL:
         pieces = [b"".join(pieces)]
-    written.size += span.length
-    written.add(
+    known.size += span.length
+    known.add(
         Row(
             key=sample.key,
-            shard=written.path,
+            shard=known.path,
             span=span,
             crc32c=_checksum(pieces),
             split=sample.split,
             subject=sample.subject,
             parts=spans,
-            content=content_number(contents, written.compared),
+            content=content_number(contents, known.compared),
             labels=sample.labels,
             meta=meta,
         )
