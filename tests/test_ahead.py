@@ -83,6 +83,27 @@ def test_leaving_ends_the_thread_and_closes_the_source() -> None:
     assert threading.active_count() == before
 
 
+def test_an_interrupt_while_the_thread_begins_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed, begin = threading.Event(), threading.Thread.start
+
+    def source() -> Iterator[list[int]]:
+        try:
+            for number in count():
+                yield [number]
+        finally:
+            closed.set()
+
+    def interrupted(thread: threading.Thread) -> None:
+        begin(thread)
+        raise KeyboardInterrupt
+
+    items = ahead(source, sizes, 20)
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(items)
+    assert closed.is_set()
+
+
 FAILING = """
 import torch
 from ropeway.ahead import ahead

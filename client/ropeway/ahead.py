@@ -14,6 +14,9 @@ AHEAD = 128 << 20
 """Bytes of batches that are kept ready, at most: more would only push one another out of the processor's caches."""
 
 
+_BEGINNING = 1.0
+"""Seconds within which a thread begins that was started at all."""
+
 _LEFT: ContextVar["Future[None] | None"] = ContextVar("left", default=None)
 """Comes in a thread of `ahead`, when nobody takes any more of what it makes."""
 
@@ -45,7 +48,7 @@ def ahead(source: Callable[[], Iterator[list[T]]], size: Callable[[T], int], lim
         size: bytes of an item.
         limit: bytes of items that may wait to be taken. Two items may wait in any case.
     """
-    ready, left = _Ready[T](limit), Future[None]()
+    ready, left, ended = _Ready[T](limit), Future[None](), threading.Event()
 
     def work() -> None:
         _LEFT.set(left)
@@ -60,6 +63,7 @@ def ahead(source: Callable[[], Iterator[list[T]]], size: Callable[[T], int], lim
             ready.end(None)
         finally:
             items.close()  # type: ignore[attr-defined]
+            ended.set()
 
     worker = threading.Thread(target=work, name="ropeway-loader", daemon=True)
 
@@ -67,13 +71,16 @@ def ahead(source: Callable[[], Iterator[list[T]]], size: Callable[[T], int], lim
         ready.leave()
         if not left.done():
             left.set_result(None)
-        worker.join()
+        if not worker.is_alive():  # it has ended, or an interrupt came while it was being started
+            ended.wait(_BEGINNING)
+        if worker.is_alive():
+            worker.join()
 
     # Where the program ends in the middle of an epoch, by an error that keeps this generator alive. A thread that is in
     # torch when the interpreter is taken down aborts the process: "terminate called without an active exception".
     atexit.register(leave)
-    worker.start()
     try:
+        worker.start()
         yield from ready
     finally:
         atexit.unregister(leave)

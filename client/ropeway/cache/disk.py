@@ -60,6 +60,16 @@ class DiskCache:
         self._warned = False
         self._keeper = Keeper(self._folder, self._seal, self._tally, self._failed, self._paused)
 
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+        return self._folder.path
+
+    @property
+    def limit(self) -> int:
+        """Bytes that the folder may take on disk."""
+        return self._folder.limit
+
     def over(self, reader: ShardBytes, shards: Sequence[ShardRef]) -> "CachedBytes":
         """A reader of the same shards that looks here first. Local files are passed through, and never cached."""
         return CachedBytes(self, reader, shards)

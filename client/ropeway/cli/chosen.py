@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ropeway.cache import DiskCache
     from ropeway.catalog import Catalog
     from ropeway.view import View
 
@@ -33,3 +34,16 @@ def chosen_view(
 
         raise UsageError(f"{named!r} names one view: leave out {', '.join(unused)}, or the name")
     return catalog.view(named)
+
+
+def streamed_view(store: str, named: str | None, query: Mapping[str, Any], cache: "DiskCache | None") -> "View":
+    """The view that a command streams, whose `parts` are also the ones to be read.
+
+    Args:
+        store: where it is: of the store, or of a service, whose answers the cache keeps then.
+        named, query: as `chosen_view` has them.
+        cache: of ranges of shards, or None.
+    """
+    from ropeway.catalog import connect, is_service
+
+    return chosen_view(connect(store, cache=cache if is_service(store) else None), named, query, beside=["parts"])

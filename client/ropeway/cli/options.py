@@ -41,6 +41,9 @@ Parts = Annotated[
 ]
 Distinct = Annotated[bool, typer.Option("--distinct", help="Of samples with equal content only the first.")]
 
+BatchSize = Annotated[int, typer.Option(metavar="N", min=1, help="Samples per step.")]
+Memory = Annotated[int, typer.Option(metavar="MIB", min=1, help="Memory that the loader may hold.")]
+
 _CACHE_GIB = 100
 Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Keep what is fetched in a disk cache in this folder.")]
 CacheLimit = Annotated[

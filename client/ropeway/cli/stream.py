@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ropeway.cli import options, output
-from ropeway.cli.chosen import chosen_view
+from ropeway.cli.chosen import streamed_view
 from ropeway.cli.output import size, stderr, stdout
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def stream(  # noqa: PLR0913, PLR0917 - one argument per option
     where: options.Where = None,
     dataset: options.Datasets = None,
     part: options.Parts = None,
-    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Samples per step.")] = 256,
+    batch_size: options.BatchSize = 256,
     seed: Annotated[int, typer.Option(help="Seed of the shuffle.")] = 0,
     epochs: Annotated[int, typer.Option(metavar="N", min=1, help="How often to go through the view.")] = 1,
     steps: Annotated[int | None, typer.Option(metavar="N", min=1, help="Stop after so many steps.")] = None,
@@ -44,7 +44,7 @@ def stream(  # noqa: PLR0913, PLR0917 - one argument per option
         str | None, typer.Option(metavar="DEVICE", help="Where tensors go, such as cuda; the host by default.")
     ] = None,
     threads: Annotated[int | None, typer.Option(metavar="N", help="Decode threads; by default one per core.")] = None,
-    memory: Annotated[int, typer.Option(metavar="MIB", min=1, help="Memory that the loader may hold.")] = 2048,
+    memory: options.Memory = 2048,
     requests: Annotated[
         int | None, typer.Option(metavar="N", help="Range requests at once; by default as the view needs.")
     ] = None,
@@ -61,13 +61,11 @@ def stream(  # noqa: PLR0913, PLR0917 - one argument per option
     Give a view, or ask for one by --task, --split, --where, --dataset and --part; neither: all samples.
     """
     from ropeway import StreamingLoader
-    from ropeway.catalog import connect, is_service
     from ropeway.exposition import exposed
 
     disk = options.disk_cache(cache, cache_limit)
-    catalog = connect(store, cache=disk if is_service(store) else None)
     query = {"task": task, "split": split, "where": where, "datasets": dataset, "parts": part or ()}
-    chosen = chosen_view(catalog, view, query, beside=["parts"])
+    chosen = streamed_view(store, view, query, disk)
     loader = StreamingLoader(
         chosen, batch_size, seed=seed, tail="pad", parts=part or None, device=device, threads=threads,
         memory=memory << 20, requests=requests, cache=disk,

@@ -1,7 +1,7 @@
 """How fast this host reads a view's shards, against what a job needs."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
@@ -54,7 +54,7 @@ def measure(view: View) -> tuple[float, int, float, int]:
     ranges = _ranges(view)
     requests = suggest(MAX_REQUEST, memory=MEMORY).requests
     begun = monotonic()
-    count = _read(reader, ranges, requests, begun + SECONDS)
+    count = read_ranges(reader, ranges, requests, begun + SECONDS)
     return latency, count, max(monotonic() - begun, 1e-9), requests
 
 
@@ -69,12 +69,23 @@ def _ranges(view: View) -> list[tuple[int, int, int]]:
     return [ranges[at] for at in np.random.default_rng(0).permutation(len(ranges))]
 
 
-def _read(reader: ShardBytes, ranges: list[tuple[int, int, int]], requests: int, until: float) -> int:
-    """Read ranges in threads until a moment; the bytes that came."""
+def read_ranges(reader: ShardBytes, ranges: Sequence[tuple[int, int, int]], requests: int, until: float) -> int:
+    """Read ranges, so many at once, until a moment of `monotonic`; the bytes that came.
+
+    Args:
+        reader: access to the shards.
+        ranges: shard, start and stop of each.
+        requests: ranges that are read at once.
+        until: when no more are begun.
+
+    Raises:
+        StoreError: a shard can't be read.
+    """
     left, taking, counts = iter(ranges), threading.Lock(), [0] * requests
+    ended = threading.Event()
 
     def work(place: int) -> None:
-        while monotonic() < until:
+        while monotonic() < until and not ended.is_set():
             with taking:
                 one = next(left, None)
             if one is None:
@@ -82,7 +93,10 @@ def _read(reader: ShardBytes, ranges: list[tuple[int, int, int]], requests: int,
             counts[place] += len(reader.read(*one))
 
     with ThreadPoolExecutor(requests, thread_name_prefix="ropeway-doctor") as pool:
-        list(pool.map(work, range(requests)))
+        try:
+            list(pool.map(work, range(requests)))
+        finally:  # by an interrupt, perhaps
+            ended.set()
     return sum(counts)
 
 
