@@ -451,13 +451,13 @@ def test_rights_are_looked_at_before_a_view_is_made_again(tmp_path: Path, monkey
     with serving(str(tmp_path / "store"), database) as url:
         asked = {"datasets": ["free", "closed"], "where": "age >= 0"}
         view = guarded.call("POST", f"{url}/v1/views", admin, asked).json()["id"]
-    made, real = list[object](), StoreCatalog.make
+    made, real = list[object](), StoreCatalog.pinned
 
     def counted(self: StoreCatalog, definition: Definition) -> View:
         made.append(definition)
         return real(self, definition)
 
-    monkeypatch.setattr(StoreCatalog, "make", counted)
+    monkeypatch.setattr(StoreCatalog, "pinned", counted)
     with serving(str(tmp_path / "store"), database) as url:
         for path in ("", "/licence", "/shards", "/samples"):
             assert guarded.call("GET", f"{url}/v1/views/{view}{path}").status == 404

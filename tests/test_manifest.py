@@ -58,8 +58,14 @@ def test_the_golden_manifest_is_read_for_ever() -> None:
 
 
 def test_manifests_of_the_first_release_are_read_for_ever() -> None:
-    """They know nothing of windows, questions, targets, studies and namespaces."""
+    """They know nothing of windows, questions, targets, studies, namespaces, withdrawn samples and parents."""
     assert manifest_reading.loads((GOLDEN / "manifest-first.json").read_bytes()) == MANIFEST
+
+
+def test_pointers_of_the_first_release_are_read_for_ever() -> None:
+    """They know nothing of erased versions."""
+    latest = m.Latest(version="0123456789ab", history=("0123456789ab",))
+    assert manifest_reading.loads_latest(b'{"version": "0123456789ab", "history": ["0123456789ab"]}') == latest
 
 
 def test_the_golden_pointer_is_read_for_ever() -> None:

@@ -1,29 +1,23 @@
 """All datasets in a store, and queries over them."""
 
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from math import inf
-from time import monotonic
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from ropeway import manifest as manifests
-from ropeway import manifest_reading
 from ropeway.counting import Draw
-from ropeway.definition import Definition
+from ropeway.definition import Definition, selections
 from ropeway.described import DatasetInfo, SampleInfo, TaskInfo, describe, describe_sample, list_tasks
 from ropeway.engine import Engine
-from ropeway.errors import FormatError, NotFound, UsageError
-from ropeway.keys import check_dataset, is_dataset
-from ropeway.manifest import Manifest
+from ropeway.errors import NotFound, UsageError
+from ropeway.manifest import Latest, Manifest
+from ropeway.pinned import check_not_erased, check_not_withdrawn
 from ropeway.query import Query, Scalar
 from ropeway.saved import SavedView, StoreViews
 from ropeway.selection import Selection
 from ropeway.store_view import made, view_of
 from ropeway.stores import Store, open_store
+from ropeway.versions import Versions
 from ropeway.view import View
 
 if TYPE_CHECKING:
@@ -115,6 +109,7 @@ class Catalog(ABC):
 
         Raises:
             NotFound: a dataset version of it is not there.
+            Withdrawn: it has samples of a version from before a subject was withdrawn.
         """
 
     @abstractmethod
@@ -123,6 +118,7 @@ class Catalog(ABC):
 
         Raises:
             NotFound: there is no view of that id or name.
+            Withdrawn: it has samples of a version from before a subject was withdrawn.
         """
 
     @abstractmethod
@@ -156,31 +152,26 @@ class StoreCatalog(Catalog):
         self.store = store
         self._engine = Engine(store)
         self.saved_views = StoreViews(store)
-        self._fresh, self._looked = fresh, -inf
-        self._current, self._looking = list[Manifest](), threading.Lock()
-        self._manifests: dict[tuple[str, str], Manifest] = {}
+        self._versions = Versions(store, fresh)
         self._views: WeakValueDictionary[str, View] = WeakValueDictionary()
 
     def datasets(self) -> list[DatasetInfo]:
         return [describe(manifest) for manifest in self.current()]
 
     def manifest(self, dataset: str, version: str | None = None) -> Manifest:
-        try:
-            check_dataset(dataset)
-        except FormatError as error:
-            raise NotFound(f"no such dataset in the store: {error}", url=self.store.url) from error
-        version = self._latest(dataset) if version is None else version
-        if not manifests.is_version(version):
-            raise NotFound(f"no such version: {version!r} (12 hex digits)", dataset=dataset)
-        if (dataset, version) not in self._manifests:
-            path = manifests.manifest_path(dataset, version)
-            url = f"{self.store.url}/{path}"
-            data, _ = self.store.load(path)
-            found = manifest_reading.loads(data, url=url)
-            if (found.dataset, found.version) != (dataset, version):
-                raise FormatError(f"the manifest is of {found.dataset}@{found.version}", url=url)
-            self._manifests[dataset, version] = found
-        return self._manifests[dataset, version]
+        return self._versions.manifest(dataset, version)
+
+    def current(self) -> list[Manifest]:
+        """The manifests of all datasets in their current versions, by dataset id; of up to `fresh` seconds ago."""
+        return self._versions.current()
+
+    def latest(self, dataset: str) -> Latest:
+        """Which version is the current one, and which were before it.
+
+        Raises:
+            NotFound: no such dataset.
+        """
+        return self._versions.latest(dataset)
 
     def tasks(self) -> list[TaskInfo]:
         return list_tasks(self.current())
@@ -205,17 +196,35 @@ class StoreCatalog(Catalog):
         return self._known(view_of(self, self.selection(asked, versions), versions))
 
     def make(self, definition: Definition) -> View:
+        try:
+            view = self.pinned(definition)
+        except NotFound:
+            for selected in selections(definition):
+                check_not_erased(selected.versions, self.latest)
+            raise
+        return self._allowed(view)
+
+    def pinned(self, definition: Definition) -> View:
+        """The view of a definition, as `make`, also of versions from before a withdrawal: to look into what was given.
+
+        Raises:
+            NotFound: a dataset version of it is not there.
+        """
         return self._known(made(definition, self.select))
 
     def view(self, view_id: str) -> View:
         known = self._views.get(view_id)
-        return self.make(self.saved_views.load(view_id)) if known is None else known
+        return self.make(self.saved_views.load(view_id)) if known is None else self._allowed(known)
 
     def save(self, view: View, name: str, *, tags: Sequence[str] = ()) -> SavedView:
         return self.saved_views.save(view.info, name, tags)
 
     def saved(self) -> list[SavedView]:
         return self.saved_views.all()
+
+    def _allowed(self, view: View) -> View:
+        check_not_withdrawn([self.manifest(*version) for version in view.datasets.items()], self.current())
+        return view
 
     def _known(self, view: View) -> View:
         return self._views.setdefault(view.id, view)
@@ -227,41 +236,6 @@ class StoreCatalog(Catalog):
             NotFound: there is none of that key.
         """
         return describe_sample(manifest, self._engine.sample(manifest, key))
-
-    def current(self) -> list[Manifest]:
-        """The manifests of all datasets in their current versions, by dataset id; of up to `fresh` seconds ago."""
-        if monotonic() - self._looked < self._fresh or not self._looking.acquire(blocking=not self._current):
-            return self._current
-        with ExitStack() as looked:
-            looked.callback(self._looking.release)
-            if monotonic() - self._looked >= self._fresh:
-                self._current = self._look()
-                self._looked = monotonic()
-            return self._current
-
-    def _look(self) -> list[Manifest]:
-        ids = [name for name in self.store.folders() if is_dataset(name)]
-        if all(self.store.local_path(name) for name in ids):  # a moment each: threads would only keep others waiting
-            found = list(map(self._published, ids))
-        else:
-            with ThreadPoolExecutor(16) as pool:
-                found = list(pool.map(self._published, ids))
-        return [manifest for manifest in found if manifest is not None]
-
-    def _published(self, dataset: str) -> Manifest | None:
-        try:
-            latest = self._latest(dataset)
-        except NotFound:  # a folder without latest.json: packing has begun and nothing is published yet
-            return None
-        return self.manifest(dataset, latest)
-
-    def _latest(self, dataset: str) -> str:
-        path = manifests.latest_path(dataset)
-        try:
-            data, _ = self.store.load(path)
-        except NotFound as error:
-            raise NotFound("no such dataset in the store", dataset=dataset, url=self.store.url) from error
-        return manifest_reading.loads_latest(data, url=f"{self.store.url}/{path}").version
 
 
 def connect(url: str, token: str | None = None, *, proxied: bool = False, cache: "DiskCache | None" = None) -> Catalog:

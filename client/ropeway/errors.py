@@ -8,6 +8,7 @@
     │   └── AccessDenied            (also PermissionError) the credentials do not allow it
     ├── FormatError                 stored bytes are not what the format says
     │   └── ChecksumError           bytes changed since they were packed
+    ├── Withdrawn                   a view of a version from before a subject was withdrawn
     ├── QueryError                  (also ValueError) a query that cannot be answered as written
     ├── RecipeError                 (also ValueError) a recipe that cannot be followed as written
     ├── SourceError                 a raw file or raw value that a recipe cannot take
@@ -74,6 +75,10 @@ class FormatError(RopewayError):
 
 class ChecksumError(FormatError):
     """Bytes differ from the checksum that was recorded when they were packed."""
+
+
+class Withdrawn(RopewayError):
+    """What was asked for is of a dataset version from before a subject was withdrawn: it is not given any more."""
 
 
 class QueryError(RopewayError, ValueError):

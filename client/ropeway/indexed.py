@@ -1,7 +1,7 @@
 """A dataset version's index in memory, and how its columns read in SQL."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -134,7 +134,8 @@ def load(store: Store, manifest: Manifest, first: int) -> Indexed:
 
 def load_index(store: Store, manifest: Manifest) -> pa.Table:
     """A version's whole index, checked against its manifest."""
-    rows = pa.concat_tables([_read_index(store, manifest, file) for file in manifest.index])
+    # Parquet has subjects as numbers of the different ones: to find those anew would take twice as long
+    rows = pa.concat_tables([read_index(store, manifest, file, coded=["subject"]) for file in manifest.index])
     index.check(rows, manifest)
     for place, column in enumerate(rows.schema):
         if column.name.startswith("meta.") and pa.types.is_string(column.type):
@@ -149,14 +150,14 @@ def _few(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     return coded if len(values) <= min(FEW, len(texts) // 8) else texts
 
 
-def _read_index(store: Store, manifest: Manifest, file: IndexFile) -> pa.Table:
+def read_index(store: Store, manifest: Manifest, file: IndexFile, *, coded: Sequence[str] = ()) -> pa.Table:
+    """One file of a version's index, held against its checksum; `coded` as in `index.decode`."""
     path = object_path(manifest.dataset, file.path)
     url = f"{store.url}/{path}"
     data = store.read(path)
     if hashlib.sha256(data).hexdigest() != file.sha256:
         raise ChecksumError("sha256 of the index file differs from the manifest's", dataset=manifest.dataset, url=url)
-    # Parquet has subjects as numbers of the different ones: to find those anew would take twice as long
-    return index.decode(data, url=url, coded=["subject"])
+    return index.decode(data, url=url, coded=coded)
 
 
 def _column_type(kind: pa.DataType) -> ColumnType:

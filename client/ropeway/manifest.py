@@ -120,7 +120,8 @@ NO_SHA256 = "0" * 64
 class Shard:
     """One tar file. `path` is relative to the dataset's folder, or an absolute URL for an adopted shard.
 
-    `sha256` is `NO_SHA256` where only the headers of an adopted shard were read.
+    `sha256` is `NO_SHA256` where only the headers of an adopted shard were read. `withdrawn` samples more lie in it,
+    which no index names any more: until the dataset is compacted.
     """
 
     path: str
@@ -128,6 +129,7 @@ class Shard:
     bytes: Count
     samples: Count
     sha256: str
+    withdrawn: Count = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +159,8 @@ class Provenance:
     """Why the official split, which was kept, has subjects on both sides."""
     skipped: Mapping[str, int] = field(default_factory=dict)
     """Samples left out, by reason. Empty unless the packer was told to skip."""
+    parent: str = ""
+    """The version that this one was made of, by withdrawing subjects or by rewriting shards."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,10 +201,14 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latest:
-    """`<store>/<dataset>/latest.json`: the current version and all before it, oldest first, current included."""
+    """`<store>/<dataset>/latest.json`: the current version and all before it, oldest first, current included.
+
+    `erased` are versions that were removed because withdrawn subjects were in them; they are never published again.
+    """
 
     version: str
     history: tuple[str, ...]
+    erased: tuple[str, ...] = ()
 
 
 def dumps(stored: Manifest | Latest) -> bytes:
@@ -224,6 +232,11 @@ def is_version(name: str) -> bool:
 def manifest_path(dataset: str, version: str) -> str:
     """Path of a version's manifest."""
     return f"{check_dataset(dataset)}/{version}/manifest.json"
+
+
+def withdrawn_path(dataset: str, version: str) -> str:
+    """Path of a version's list of who was withdrawn, as digests."""
+    return f"{check_dataset(dataset)}/{version}/withdrawn.json"
 
 
 def object_path(dataset: str, path: str) -> str:

@@ -51,7 +51,7 @@ def loads_latest(data: bytes, *, url: str | None = None) -> Latest:
         latest = _LATEST.decode(data)
     except msgspec.MsgspecError as error:
         raise FormatError(f"not a latest.json: {error}", url=url) from error
-    for version in latest.history:
+    for version in (*latest.history, *latest.erased):
         if not is_version(version):
             raise FormatError(f"latest.json has a history with {version!r}, which is no version", url=url)
     if latest.version not in latest.history:

@@ -156,7 +156,7 @@ def pages(shard: npt.NDArray[np.integer]) -> list[tuple[int, int]]:
 
 def shard_numbers(column: pa.ChunkedArray, shards: Sequence[Shard]) -> npt.NDArray[np.int32]:
     """The index's column `shard` as numbers of the manifest's shards."""
-    paths = pa.array([shard.path for shard in shards])
+    paths = pa.array([shard.path for shard in shards], pa.string())
     coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     found = [_numpy(pc.index_in(one.dictionary.cast(pa.string()), paths), np.int32)[_numpy(one.indices, np.int32)]
              for one in coded.chunks]  # fmt: skip

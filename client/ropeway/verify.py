@@ -207,7 +207,7 @@ def _content(reader: StoreBytes, shard: Shard, rows: pa.Table | None, path: str,
         if is_url(shard.path):
             _places(file, rows, path, found)
         else:
-            _members(file, rows, path, found)
+            _members(file, rows, path, shard.withdrawn, found)
 
 
 def _places(file: BinaryIO, rows: pa.Table, shard: str, found: _Findings) -> None:
@@ -218,10 +218,13 @@ def _places(file: BinaryIO, rows: pa.Table, shard: str, found: _Findings) -> Non
             found.add("index and tar differ in where its parts lie", shard=shard, key=key)
 
 
-def _members(file: BinaryIO, rows: pa.Table, shard: str, found: _Findings) -> None:
-    """The tar's members, grouped by key, against the index's rows: same samples, same order, same places."""
+def _members(file: BinaryIO, rows: pa.Table, shard: str, withdrawn: int, found: _Findings) -> None:
+    """The tar's members, grouped by key, against the index's rows: same samples, same order, same places.
+
+    So many samples were withdrawn, and may be in the tar alone.
+    """
     expected = _expected(rows)
-    seen = set()
+    seen, alone = set(), list[str]()
     for key, group in groupby(_parts(file), key=lambda member: member[0]):
         members = [(part, span) for _, part, span in group]
         parts = dict(members)
@@ -231,10 +234,14 @@ def _members(file: BinaryIO, rows: pa.Table, shard: str, found: _Findings) -> No
         if key in seen:
             found.add("the members of a sample are not adjacent", shard=shard, key=key)
         elif key not in expected:
-            found.add("sample is in the tar, but not in the index", shard=shard, key=key)
+            alone.append(key)
         elif expected[key] != parts:
             found.add("index and tar differ in where its parts lie", shard=shard, key=key)
         seen.add(key)
+    if withdrawn and len(alone) != withdrawn:
+        found.add(f"{len(alone)} samples are in the tar, but not in the index; {withdrawn} were withdrawn", shard=shard)
+    for key in [] if withdrawn else alone:
+        found.add("sample is in the tar, but not in the index", shard=shard, key=key)
     for key in sorted(expected.keys() - seen):
         found.add("sample is in the index, but not in the tar", shard=shard, key=key)
 

@@ -27,6 +27,7 @@ _SHOWN = 2000
 
 _STATUS: list[tuple[type[RopewayError], int]] = [
     (errors.NotFound, 404),
+    (errors.Withdrawn, 410),
     (NotIdentified, 401),
     (errors.AccessDenied, 403),
     (errors.QueryError, 422),

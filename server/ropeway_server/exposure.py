@@ -1,7 +1,8 @@
 """Who has seen a subject: the audit's events, held against what views and shards have of that person."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -93,6 +94,8 @@ class _Search:
             yield "selected"
         elif "in a shard" in held:
             yield "in a shard"
+        elif "unknown" in held:
+            yield "unknown"
 
     def _in_view(self, view_id: str) -> How | None:
         if view_id not in self._in_views:
@@ -117,13 +120,19 @@ class _Search:
     def _in_object(self, path: str) -> How | None:
         """Of a shard's path, or of `dataset/key`."""
         key = path.removeprefix(f"{self._dataset}/")
-        current = self._of(None)
-        if current is not None and key in current.keys:
+        if any(held is not None and key in held.keys for held in map(self._of, self._versions)):
             return "selected"
         held = self._of(key.partition("/")[0])
-        if any(one is not None and path in one.shards for one in (held, current)):
+        if any(one is not None and path in one.shards for one in (held, self._of(None))):
             return "in a shard"
-        return None
+        return "unknown" if self._catalog.latest(self._dataset).erased else None
+
+    @cached_property
+    def _versions(self) -> Sequence[str | None]:
+        """Where a sample may have been read from: the current version; of who was withdrawn, the ones before it."""
+        latest = self._catalog.latest(self._dataset)
+        withdrawn = self._catalog.manifest(self._dataset, latest.version).withdrawn_subjects
+        return (None, *reversed(latest.history)) if withdrawn else (None,)
 
     def _of(self, version: str | None) -> _Held | None:
         if version not in self._held:

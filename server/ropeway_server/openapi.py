@@ -27,6 +27,8 @@ PROBLEMS: dict[int, tuple[str, str, str]] = {
           "no such dataset, or none that you may read: `ropeway ls` shows those [dataset nobodys]"),
     409: ("The name is another view's; or the audit does not have what was in it once.", "Conflict",
           "the name 'elderly' is view 24ce5eb3b6d4b01c's since 2026-11-30 and stays so: take another name"),
+    410: ("It is of a dataset version from before a subject was withdrawn.", "Withdrawn",
+          "the view was made over version 0123456789ab, which was erased because subjects were withdrawn"),
     413: ("The body is too long.", "UsageError",
           "the body is longer than the 1048576 bytes that this service takes: ask in smaller requests"),
     422: ("What is asked cannot be.", "QueryError",
@@ -136,6 +138,7 @@ def _problems(operation: Operation, method: str, path: str) -> None:
         is_for_admins = operation["tags"] in (["identity"], ["audit"]) and path != "/v1/me"
         statuses |= {403} if is_for_admins or "{" in path or method != "get" or path == "/v1/stats" else set()
         statuses |= {404} if "{" in path or (method, path) == ("post", "/v1/views") else set()
+        statuses |= {410} if (method, path) in {("post", "/v1/views"), ("get", "/v1/views/{view_id}")} else set()
         statuses |= {422} if operation.get("parameters") or "requestBody" in operation else set()
         statuses |= {400, 413} if "requestBody" in operation else set()
         statuses |= {409} if path in ("/v1/saved/{name}", "/v1/audit/check") else set()

@@ -1,6 +1,7 @@
 """The service as one principal sees it: what it may not read is not there, and what it reads is in the audit."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
@@ -14,6 +15,7 @@ from ropeway.filters import column_names, parse
 from ropeway.keys import is_dataset
 from ropeway.licences import Licence
 from ropeway.manifest import Manifest
+from ropeway.pinned import check_not_erased, check_not_withdrawn
 from ropeway.query import Query, short
 from ropeway.samples import ShardRef
 from ropeway.saved import SavedView
@@ -149,6 +151,7 @@ class Reader:
 
         Raises:
             NotFound: a dataset version that it names is not there, or may not be read.
+            Withdrawn: it has samples of a version from before a withdrawal.
             QueryError, UsageError: it can't be made.
         """
         for selected in selections(definition):
@@ -158,6 +161,7 @@ class Reader:
 
     def _made(self, definition: Definition) -> tuple[ViewInfo, bool]:
         served, new = self._service.views.made(definition)
+        check_not_withdrawn(self._manifests(served.view.datasets), self._current)
         self._service.metrics.views.inc()
         self._tell("view made", view=served.view.id, datasets=served.view.datasets)
         # the asker's own words: who asked first may have used some of datasets of theirs
@@ -198,11 +202,18 @@ class Reader:
         return self._service.views.get(view_id)
 
     def info(self, view: str) -> ViewInfo:
-        """What a view is, by id or name; how it is made, only for those who may read all that it was asked over."""
+        """What a view is, by id or name; how it is made, only for those who may read all that it was asked over.
+
+        Raises:
+            NotFound: as `view`.
+            Withdrawn: it is of a version from before a withdrawal. Who streams it already is not kept from that.
+        """
         try:
             info = self.view(self._service.views.id_of(view)).view.info
         except NotFound:
+            self._check_not_erased(view)
             raise no_view(view) from None  # the same words whether it is there or not
+        check_not_withdrawn(self._manifests(info.datasets), self._current)
         asked = set[str]().union(*(one.versions for one in selections(self._service.views.definition(info.id))))
         hidden = asked - {m.dataset for m in self.readable}
         return replace(info, definition=None) if hidden else info
@@ -275,6 +286,13 @@ class Reader:
         """Tell the audit that these shards are read, or their URLs given."""
         datasets = dict.fromkeys(shard.dataset for shard in shards)
         self._tell(action, view=view or self._for, datasets=datasets, objects=[shard.path for shard in shards])
+
+    def _check_not_erased(self, view: str) -> None:
+        """Of a view whose datasets it may all read, raise Withdrawn when a version of it was erased."""
+        with suppress(NotFound):  # nobody knows such a view
+            versions = self._service.views.saved.datasets(self._service.views.id_of(view)) or {}
+            if versions.keys() <= {m.dataset for m in self.readable}:
+                check_not_erased(versions, self._service.catalog.latest)
 
     def _knows(self, versions: Mapping[str, str]) -> bool:
         """Whether it may read these dataset versions; no where one is not there any more."""

@@ -129,7 +129,7 @@ class Views:
         known = self._known(self._asked.get(asked, ""))
         if known is not None:
             return known, False
-        view = self._catalog.make(definition)
+        view = self._catalog.pinned(definition)
         new = self.saved.add(view.id, definition, view.info.datasets)
         with self._lock:
             self._asked[asked] = view.id
@@ -150,7 +150,7 @@ class Views:
             return self._known(view_id) or self._again(view_id)
 
     def _again(self, view_id: str) -> ServedView:
-        view = self._catalog.make(self.definition(view_id))
+        view = self._catalog.pinned(self.definition(view_id))
         if view.id != view_id:
             raise ServiceError(f"view {view_id} would now be {view.id}: a dataset version of it was changed")
         return self._keep(view)

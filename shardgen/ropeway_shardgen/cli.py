@@ -97,6 +97,7 @@ def pack_command(  # noqa: PLR0913, PLR0917  one parameter per option
     apart.start()  # it imports meanwhile what this process does
 
     from ropeway.errors import UsageError
+    from ropeway.pseudonym_key import read_key
     from ropeway_shardgen import recipe as recipes
     from ropeway_shardgen.keep_raw import with_originals
     from ropeway_shardgen.plan import Settings
@@ -108,7 +109,7 @@ def pack_command(  # noqa: PLR0913, PLR0917  one parameter per option
         shard_size=parse_size(shard_size) if shard_size else None,
         limit=limit,
         on_error=on_error.value,
-        secret=_secret(pseudonym_key),
+        secret=read_key(pseudonym_key) if pseudonym_key else b"",
     )
     found = recipes.load(recipe)
     if keep_raw:
@@ -179,17 +180,3 @@ def _check(request: "Request", apart: "Apart", as_json: bool) -> None:
             highlight=False,
             soft_wrap=True,
         )
-
-
-def _secret(path: Path | None) -> bytes:
-    from ropeway.errors import UsageError
-
-    if path is None:
-        return b""
-    try:
-        secret = path.read_bytes().strip()
-    except OSError as error:
-        raise UsageError(f"cannot read the pseudonym key {path}: {error.strerror}") from error
-    if len(secret) < 16:
-        raise UsageError(f"the pseudonym key {path} is shorter than 16 bytes: write a random one into it")
-    return secret

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ropeway.manifest import Manifest, object_path
-from ropeway.publishing import point_latest, published
+from ropeway.manifest import Latest, Manifest, object_path
+from ropeway.publishing import check_not_erased, point_latest, published, withdrawn_from
 from ropeway.stores import Store
 from ropeway_shardgen import sidecar
 from ropeway_shardgen.engine import Engine, in_process
@@ -29,12 +29,14 @@ class Packed:
         already_published: the same input had been packed before; nothing was written.
         current: whether this version is the dataset's current one.
         resumed: shards that an earlier, unfinished pack had left finished.
+        withdrawn: subjects who were withdrawn from the dataset: its current version, a later one, is without them.
     """
 
     manifest: Manifest
     already_published: bool
     current: bool
     resumed: int
+    withdrawn: int = 0
 
 
 class Watch:
@@ -69,6 +71,7 @@ def pack(
 
     Raises:
         SourceError: the raw data does not fit the recipe. Nothing is published.
+        UsageError: this very version was erased, because subjects were withdrawn.
         StoreError: the store does not take it. Nothing is published.
     """
     return pack_plan(make_plan(recipe, root, settings), store, settings, engine=engine, watch=watch)
@@ -93,13 +96,14 @@ def packed_before(plan: Plan, store: Store) -> Packed | None:
         return None
     latest = point_latest(store, dataset, plan.version)
     clear(store, dataset, plan.version)
-    return Packed(there, True, latest.version == plan.version, 0)
+    return _packed(store, there, latest, already=True)
 
 
 def pack_shards(
     plan: Plan, shards: Sequence[PlannedShard], store: Store, settings: Settings, *, engine: Engine, watch: Watch
 ) -> int:
     """Pack those of the shards that are not finished, and publish nothing. Returns how many were."""
+    check_not_erased(store, plan.recipe.id, plan.version)
     check_shared_subjects(plan, store)
     left = list(_unfinished(plan, shards, store))
     watch.begin(plan, sum(map(len, left)), sum(shard.size for shard in left))
@@ -113,7 +117,11 @@ def finish(plan: Plan, store: Store, resumed: int) -> Packed:
     """Publish a plan whose shards are all packed."""
     made = publish(plan, store)
     latest = point_latest(store, plan.recipe.id, plan.version)
-    return Packed(made, False, latest.version == plan.version, resumed)
+    return _packed(store, made, latest, resumed=resumed)
+
+
+def _packed(store: Store, made: Manifest, latest: Latest, *, already: bool = False, resumed: int = 0) -> Packed:
+    return Packed(made, already, latest.version == made.version, resumed, withdrawn_from(store, made, latest))
 
 
 def _unfinished(plan: Plan, shards: Sequence[PlannedShard], store: Store) -> Iterator[PlannedShard]:

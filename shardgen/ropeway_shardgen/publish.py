@@ -4,16 +4,16 @@ Each step may be repeated and raced. Whoever creates the manifest first has publ
 version there.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from ropeway import index, manifest, manifest_reading
+from ropeway import manifest, manifest_reading
 from ropeway.errors import AlreadyExists, NotFound, SourceError
-from ropeway.manifest import SPLITS, IndexFile, Manifest, Part, Provenance, Split, SplitName
-from ropeway.publishing import ROWS_PER_FILE, point_latest, published, software
+from ropeway.index_files import write_index
+from ropeway.manifest import SPLITS, Manifest, Part, Provenance, Split, SplitName
+from ropeway.publishing import point_latest, published, software
 from ropeway.stores import Store
 from ropeway_shardgen import sidecar
 from ropeway_shardgen.plan import Plan
@@ -51,7 +51,7 @@ def _build(plan: Plan, store: Store) -> Manifest:
     recipe = plan.recipe
     summaries: list[ShardSummary] = []
     people = _People()
-    index_files = tuple(_write_index(plan, store, _rows(plan, store, summaries, people)))
+    index_files = tuple(write_index(store, recipe.id, plan.version, _rows(plan, store, summaries, people)))
     skipped = Counter(plan.skipped)
     for summary in summaries:
         skipped.update(summary.skipped)
@@ -138,36 +138,3 @@ def _splits(summaries: Sequence[ShardSummary], people: _People) -> Iterator[Spli
                 bytes=sum(summary.bytes for summary in own),
                 shards=len(own),
             )
-
-
-def _write_index(plan: Plan, store: Store, tables: Iterator[pa.Table]) -> Iterator[IndexFile]:
-    """Index files of about a million rows."""
-    for number, own in enumerate(_runs(tables)):
-        path = f"{plan.version}/index/{number:05d}.parquet"
-        data = _put_index(store, manifest.object_path(plan.recipe.id, path), own)
-        rows = sum(len(table) for table in own)
-        yield IndexFile(path=path, rows=rows, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-
-
-def _runs(tables: Iterator[pa.Table]) -> Iterator[list[pa.Table]]:
-    run: list[pa.Table] = []
-    for table in tables:
-        run.append(table)
-        if sum(len(rows) for rows in run) >= ROWS_PER_FILE:
-            yield run
-            run = []
-    if run:
-        yield run
-
-
-def _put_index(store: Store, path: str, tables: Sequence[pa.Table]) -> bytes:
-    """Write an index file, unless the same rows are there already, perhaps written by another Arrow release."""
-    data = index.encode(tables)
-    try:
-        store.create(path, data)
-    except AlreadyExists:
-        there, _ = store.load(path)
-        if there == data or index.decode(there).equals(index.decode(data)):
-            return there
-        store.put(path, data)
-    return data

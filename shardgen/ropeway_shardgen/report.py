@@ -72,6 +72,7 @@ def as_json(packed: Packed | Unfinished, store: str, seconds: float) -> dict[str
         "published": True,
         "already_published": packed.already_published,
         "current": packed.current,
+        "withdrawn_subjects": packed.withdrawn,
         "samples": found.samples,
         "shards": len(found.shards),
         "bytes": found.bytes,
@@ -112,7 +113,10 @@ def show(console: Console, packed: Packed | Unfinished, store: str, seconds: flo
     if packed.resumed:
         console.print(f"  {packed.resumed} shards were there from an earlier, unfinished pack", highlight=False)
     _show_skipped(console, found.provenance.skipped)
-    if not packed.current:
+    if packed.withdrawn:
+        told = f"{packed.withdrawn:,} withdrawn subjects are not in the current version, which is a later one"
+        console.print(f"  [yellow]note[/]: {told}", highlight=False, soft_wrap=True)
+    elif not packed.current:
         console.print("  [yellow]note[/]: a later version is the current one, and stays it", highlight=False)
 
 

@@ -1,6 +1,5 @@
 """From the scans of all shards to a published version: labels by their classes, the index, the manifest."""
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from ropeway.adopt.rules import UNKNOWN, MetaRules, PartRules, Rules
 from ropeway.adopt.scan import Broken, Seen, merged
 from ropeway.adopt.values import column_of, task_of
 from ropeway.errors import FormatError, UsageError
-from ropeway.manifest import SPLITS, Card, IndexFile, Manifest, Part, Provenance, Shard, Split, Task
-from ropeway.publishing import ROWS_PER_FILE, software
+from ropeway.index_files import write_index
+from ropeway.manifest import SPLITS, Card, Manifest, Part, Provenance, Shard, Split, Task
+from ropeway.publishing import software
 from ropeway.stores import Store
 
 RECIPE = "adopt"
@@ -96,7 +96,7 @@ def build(store: Store, dataset: str, version: str, rules: Rules, scans: Sequenc
                   sha256=scan.sha256)
             for scan in scans
         ),
-        index=tuple(_write_index(store, dataset, version, tables)),
+        index=tuple(write_index(store, dataset, version, tables)),
         provenance=Provenance(
             recipe=RECIPE, parameters=parameters, software=software(), source=source, source_files=len(scans),
             source_bytes=sum(scan.place.bytes for scan in scans), leaks=rules.leaks,
@@ -194,22 +194,3 @@ def _splits(scans: Sequence[Kept], subjects: Mapping[str, set[str]]) -> Iterator
         if own:
             yield Split(name=name, samples=sum(scan.samples for scan in own), subjects=len(subjects[name]),
                         bytes=sum(scan.place.bytes for scan in own), shards=len(own))  # fmt: skip
-
-
-def _write_index(store: Store, dataset: str, version: str, tables: Sequence[pa.Table]) -> Iterator[IndexFile]:
-    for number, run in enumerate(_runs(tables)):
-        path, data = f"{version}/index/{number:05d}.parquet", index.encode(run)
-        store.put(manifest.object_path(dataset, path), data)
-        yield IndexFile(path=path, rows=sum(map(len, run)), bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-
-
-def _runs(tables: Sequence[pa.Table]) -> Iterator[list[pa.Table]]:
-    """Tables of about a million rows together."""
-    run: list[pa.Table] = []
-    for rows in tables:
-        run.append(rows)
-        if sum(map(len, run)) >= ROWS_PER_FILE:
-            yield run
-            run = []
-    if run:
-        yield run

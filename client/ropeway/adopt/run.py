@@ -19,7 +19,7 @@ from ropeway.adopt.scan import Broken
 from ropeway.errors import AlreadyExists
 from ropeway.keys import check_dataset
 from ropeway.manifest import Manifest, SplitName
-from ropeway.publishing import point_latest, published
+from ropeway.publishing import check_not_erased, point_latest, published, withdrawn_from
 from ropeway.stores import Store
 
 REVISION = 1
@@ -37,6 +37,7 @@ class Adopted:
         kept: shards that an earlier, stopped adoption had read.
         ignored: members that belong to no sample.
         broken: problems of the shards that were left out, by shard.
+        withdrawn: subjects who were withdrawn from the dataset: its current version, a later one, is without them.
     """
 
     manifest: Manifest
@@ -46,6 +47,7 @@ class Adopted:
     kept: int
     ignored: int
     broken: Mapping[str, tuple[str, ...]]
+    withdrawn: int
 
 
 def adopt(
@@ -77,7 +79,8 @@ def adopt(
         advance: told the bytes of each piece read, for a progress bar.
 
     Raises:
-        UsageError: patterns that match nothing or a shard twice, keys that repeat, subjects in two splits.
+        UsageError: patterns that match nothing or a shard twice, keys that repeat, subjects in two splits; or this very
+            version was erased, because subjects were withdrawn.
         RecipeError: rules that don't fit the values.
         Broken: a shard is broken; `problems` has one line for each problem of each shard.
         StoreError: a shard or the store can't be read or written.
@@ -89,6 +92,7 @@ def adopt(
     listed(sum(place.bytes for place in places))
     version, source = _version(dataset, places, rules, manner)
     job = Job(store, scans.folder(dataset, version), rules, manner)
+    check_not_erased(store, dataset, version)
     there = published(store, dataset, version)
     outcomes = Outcomes({}, 0)
     if there is None:
@@ -97,10 +101,10 @@ def adopt(
         _check_broken(broken, sound, skip_broken)
         made = build(store, dataset, version, rules, sound, broken, _parameters(rules, shards, manner), source)
         there = _publish(store, made)
-    point_latest(store, dataset, version)
+    withdrawn = withdrawn_from(store, there, point_latest(store, dataset, version))
     for stat in list(store.objects(job.folder)):
         store.delete(stat.path)
-    return _told(there, outcomes, monotonic() - begun)
+    return _told(there, outcomes, monotonic() - begun, withdrawn)
 
 
 def _sorted(outcomes: Outcomes) -> tuple[list[Broken], list[Kept]]:
@@ -108,7 +112,7 @@ def _sorted(outcomes: Outcomes) -> tuple[list[Broken], list[Kept]]:
     return [one for one in found if isinstance(one, Broken)], [one for one in found if isinstance(one, Kept)]
 
 
-def _told(there: Manifest, outcomes: Outcomes, seconds: float) -> Adopted:
+def _told(there: Manifest, outcomes: Outcomes, seconds: float, withdrawn: int) -> Adopted:
     broken, sound = _sorted(outcomes)
     return Adopted(
         manifest=there,
@@ -118,6 +122,7 @@ def _told(there: Manifest, outcomes: Outcomes, seconds: float) -> Adopted:
         kept=sum(not outcome.read for outcome in outcomes.shards.values()),
         ignored=sum(one.ignored for one in sound),
         broken={one.shard or "": one.problems for one in broken},
+        withdrawn=withdrawn,
     )
 
 

@@ -12,7 +12,22 @@ from typing import Annotated
 
 import typer
 
-from ropeway.cli import adopt, cache, doctor, explore, export, licence, mount, simulate, stream, verify, view
+from ropeway.cli import (
+    adopt,
+    bench,
+    cache,
+    compact,
+    doctor,
+    explore,
+    export,
+    licence,
+    mount,
+    simulate,
+    stream,
+    verify,
+    view,
+    withdraw,
+)
 from ropeway.cli.output import stderr, stdout
 from ropeway.errors import RopewayError
 
@@ -38,12 +53,15 @@ def make_app() -> typer.Typer:
     licence.register(app)
     mount.register(app)
     stream.register(app)
+    bench.register(app)
     simulate.register(app)
     for command in sorted(entry_points(group="ropeway.commands"), key=lambda command: command.name):
         command.load()(app)
     adopt.register(app)
     export.register(app)
     verify.register(app)
+    withdraw.register(app)
+    compact.register(app)
     cache.register(app)
     doctor.register(app)
     return app

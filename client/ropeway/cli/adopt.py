@@ -141,6 +141,7 @@ def _figures(done: "Adopted") -> dict[str, object]:
         "shards": len(manifest.shards), "bytes": manifest.bytes, "parts": [part.name for part in manifest.parts],
         "tasks": [task.id for task in manifest.tasks], "read": done.read, "requests": done.requests,
         "seconds": done.seconds, "kept": done.kept, "ignored": done.ignored, "broken": done.broken,
+        "withdrawn_subjects": done.withdrawn,
     }  # fmt: skip
 
 
@@ -162,6 +163,8 @@ def _tell(done: "Adopted") -> None:
         stdout.print(f"{done.kept:,} shards had been read before")
     if done.ignored:
         stdout.print(f"{done.ignored:,} members belong to no sample")
+    if done.withdrawn:
+        stdout.print(f"{done.withdrawn:,} withdrawn subjects are not in the current version, which is a later one")
     for shard, problems in done.broken.items():
         stdout.print(f"left out {shard}:", markup=False, soft_wrap=True)
         for problem in problems:

@@ -69,9 +69,18 @@ def _facts(manifest: "Manifest") -> list[tuple[str, str]]:
         ("unit", f"one sample is one {card.unit}"),
         ("source", f"{made.source_files:,} files, {size(made.source_bytes)}, recipe {made.recipe}"),
         ("unread", f"{unread:,} samples have no checksum: adopted by headers alone" if unread else ""),
+        ("without", _withdrawn(manifest)),
         ("leaks", made.leaks and f"subjects are in several splits, as released: {made.leaks}"),
         ("", card.description),
     ]
+
+
+def _withdrawn(manifest: "Manifest") -> str:
+    if not manifest.withdrawn_subjects:
+        return ""
+    held = sum(shard.withdrawn for shard in manifest.shards)
+    where = f"; {held:,} samples lie in shards until `ropeway compact`" if held else ""
+    return f"{manifest.withdrawn_subjects:,} subjects who were withdrawn{where}"
 
 
 def _parts(manifest: "Manifest") -> "Table":

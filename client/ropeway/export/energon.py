@@ -18,7 +18,8 @@ from ropeway.export.listing import ListedSample, by_split, listed
 from ropeway.manifest import Manifest, object_path
 from ropeway.stores import Store
 
-_FOLDER = ".nv-meta"
+FOLDER = ".nv-meta"
+"""Its folder in the dataset's; what it writes beside shards is named after them."""
 _SPLITS = {"valid": "val"}
 """Its name where it has another one."""
 
@@ -58,16 +59,16 @@ def write(store: Store, manifest: Manifest) -> list[str]:
                 _insert(database, number, samples)
             database.executescript(_INDEXES)
             database.commit()
-        put(f"{_FOLDER}/index.sqlite", file)
+        put(f"{FOLDER}/index.sqlite", file)
     unique = uuid5(NAMESPACE_URL, f"{manifest.dataset}@{manifest.version}")
-    put(f"{_FOLDER}/index.uuid", str(unique).encode())
+    put(f"{FOLDER}/index.uuid", str(unique).encode())
     counts = {shard.path: shard.samples for shard in manifest.shards}
-    put(f"{_FOLDER}/.info.json", _json({"energon_version": None, "shard_counts": counts}))
+    put(f"{FOLDER}/.info.json", _json({"energon_version": None, "shard_counts": counts}))
     splits = {_SPLITS.get(name, name): [shard.path for shard in own] for name, own in by_split(manifest).items()}
-    put(f"{_FOLDER}/split.yaml", _json({"split_parts": splits, "exclude": []}))  # JSON is YAML
+    put(f"{FOLDER}/split.yaml", _json({"split_parts": splits, "exclude": []}))  # JSON is YAML
     flavors = {"dataset": manifest.dataset, "version": manifest.version}
     described = {"__module__": "megatron.energon", "__class__": "CrudeWebdataset", "subflavors": flavors}
-    put(f"{_FOLDER}/dataset.yaml", _json(described))
+    put(f"{FOLDER}/dataset.yaml", _json(described))
     return written
 
 
