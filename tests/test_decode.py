@@ -172,6 +172,12 @@ def test_modes_of_pictures(mode: str, form: str, shape: tuple[int, ...], dtype: 
     assert array.dtype == np.dtype(dtype)
 
 
+@pytest.mark.parametrize(("form", "options"), [("png", {}), ("webp", {"lossless": True}), ("tiff", {}), ("bmp", {})])
+def test_pictures_without_loss_are_what_was_saved(form: str, options: dict[str, Any]) -> None:
+    array = numbers(30, 40, 3, dtype="|u1")
+    assert np.array_equal(decode(form, picture(array, form, **options)), array)
+
+
 @pytest.mark.parametrize("form", ["png", "tiff"])
 def test_16_bits_of_grey_are_kept(form: str) -> None:
     grey = numbers(30, 40, dtype="<u2")

@@ -18,6 +18,7 @@ from pydicom.sequence import Sequence
 from typer.testing import CliRunner
 
 import contents
+import ropeway
 from originals import KEY, described, findings
 from ropeway.catalog import StoreCatalog
 from ropeway.cli import make_app
@@ -397,6 +398,19 @@ def test_one_file_of_many_samples_is_kept_once(tmp_path: Path) -> None:
         np.testing.assert_array_equal(contents.edf_values(content), contents.edf_values(raw))
     assert not verify(store, manifest).problems
     assert not lint(store, manifest, Identifiers(())).counts
+
+
+def test_an_original_is_streamed_whole_or_by_seconds(tmp_path: Path) -> None:
+    root, store = tmp_path / "raw", open_store(tmp_path / "store")
+    root.mkdir()
+    (root / "r0.edf").write_bytes(contents.edf(contents.numbers(2, 500)))
+    pack(with_originals(loads(RECIPE, "kept")), root, store)
+    view = ropeway.connect(store.url).query(parts=["eeg_raw"])
+    expected = contents.edf_values((root / "r0.edf").read_bytes())
+    [whole] = ropeway.StreamingLoader(view, 1, parts=["eeg_raw"])
+    np.testing.assert_allclose(whole["eeg_raw"][0], expected, rtol=1e-6)
+    [some] = ropeway.StreamingLoader(view, 1, parts={"eeg_raw": ropeway.Window(1.5, 4)})
+    np.testing.assert_array_equal(some["eeg_raw"][0], whole["eeg_raw"][0][:, 150:400])
 
 
 def test_one_file_of_two_parts_is_kept_once() -> None:

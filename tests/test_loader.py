@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from inspect import signature
 from itertools import chain
@@ -137,6 +138,10 @@ def test_own_decoders_by_part_and_format(view: View) -> None:
     decoders = {"x": len, "txt": lambda content: np.zeros(2)}
     batch = next(iter(ropeway.StreamingLoader(view, 10, decoders=decoders)))
     assert all(isinstance(size, int) for size in batch["x"])
+    both = {"note": lambda content: "by part", "txt": lambda content: "by format"}
+    for own, expected in ((both, "by part"), ({"txt": both["txt"]}, "by format")):
+        [given] = ropeway.StreamingLoader(view, N, parts=["note"], decoders=own)
+        assert Counter(given["note"]) == {expected: N - 2, None: 2}
     with pytest.raises(UsageError, match="no part 'y' in this view; there is: x, note"):
         ropeway.StreamingLoader(view, 10, parts=["y"])
 

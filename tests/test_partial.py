@@ -11,6 +11,7 @@ import contents
 import packed
 import ropeway
 import tiny_store
+from ropeway.decode import DECODERS
 from ropeway.errors import ChecksumError, UsageError
 from ropeway.readings import Reading
 from ropeway.shard_bytes import StoreBytes
@@ -66,6 +67,32 @@ def test_slabs_are_bits_of_the_whole_and_little_else_is_read(view: View, read: l
     assert (stats.unchecked, stats.bytes) == (N, sum(read))
 
 
+@pytest.mark.xdist_group("s3")
+def test_bits_of_a_volume_a_signal_and_a_video_come_alone_from_s3(bucket: str) -> None:
+    """A NIfTI's slices, an EDF's seconds, an MP4's frames: by a few ranges of each, and as the whole holds them."""
+    stored = {
+        "ct": ("nii", contents.nifti(contents.gaussian((96, 96, 60)))),
+        "eeg": ("edf", contents.edf(contents.numbers(4, 40_000))),
+        "echo": ("mp4", contents.video("mp4", frames=100, height=144, width=192, noise=250)),
+    }
+    store = open_store(f"s3://{bucket}/store")
+    tiny_store.build(store, content=[tiny_store.Sample(key=f"k{n}", parts=stored) for n in range(3)])
+    view = ropeway.connect(store.url).query()
+    ct, eeg, echo = (DECODERS[form].decode(memoryview(content)) for form, content in stored.values())
+    bits: dict[str, tuple[Reading, Any]] = {
+        "ct": (ropeway.Slab(20, 26, axis=2), ct[:, :, 20:26]),
+        "eeg": (ropeway.Window(300, 304), eeg[:, 30_000:30_400]),
+        "echo": (ropeway.Clip(50, 4), echo[50:54]),
+    }
+    for part, (reading, expected) in bits.items():
+        loader = ropeway.StreamingLoader(view, 3, parts={part: reading})
+        [batch] = loader
+        assert np.array_equal(batch[part], np.stack([expected] * 3))
+        traffic, whole = loader.stats().traffic, 3 * len(stored[part][1])
+        assert 0 < traffic.bytes < whole / 2
+        assert traffic.bytes == loader.stats().bytes
+
+
 def test_only_what_was_given_counts(view: View) -> None:
     loader = ropeway.StreamingLoader(view, 10, parts={"x": ropeway.Slab(3, 7)})
     begun = iter(loader)
@@ -119,6 +146,15 @@ def test_padded_parts_say_their_sizes(view: View) -> None:
         sizes = [0 if key == "k000007" else len(f"sample {int(key[1:])}") for key in batch["__key__"]]
         assert batch["__sizes__"]["note"].tolist() == [[size] for size in sizes]
         assert batch["note"].shape == (10, max(sizes))
+
+
+def test_nested_parts_are_one_tensor_of_each_size(view: View) -> None:
+    own = {"note": lambda content: np.frombuffer(content, np.uint8).copy()}
+    loader = ropeway.StreamingLoader(view, 10, parts=["note"], decoders=own, ragged={"note": ropeway.Nested()})
+    for batch in loader:
+        texts = ["" if key == "k000007" else f"sample {int(key[1:])}" for key in batch["__key__"]]
+        assert batch["note"].is_nested
+        assert [bytes(one.tolist()).decode() for one in batch["note"].unbind()] == texts
 
 
 def test_readings_of_what_the_manifest_leaves_open_are_stacked(tmp_path: Path) -> None:

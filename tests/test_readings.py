@@ -223,12 +223,13 @@ def test_any_clip_is_that_slice(form: str, codec: str) -> None:
         read(Clip(5000, 2), declared, io.BytesIO(content))
 
 
+@pytest.mark.parametrize("start", [0, 65, 130])
 @pytest.mark.parametrize("form", ["mp4", "avi", "mkv", "webm"])
-def test_a_clip_at_the_end_reads_little_of_the_file(form: str) -> None:
+def test_a_clip_reads_little_of_the_file(form: str, start: int) -> None:
     content = contents.video(form, frames=150, height=192, width=256, noise=250)
     assert len(content) > 10 * READ
     file = Counted(content)
-    got = read(Clip(130, 8), replace(part(form), kind="video"), file)
+    got = read(Clip(start, 8), replace(part(form), kind="video"), file)
     assert len(got) == 8
     group = len(content) * 2 * 12 // 150
     assert file.taken <= group + 6 * READ
@@ -268,10 +269,22 @@ def test_jpegs_are_scaled_close_to_what_a_full_decode_gives(channels: int, size:
     content = picture(smooth(601, 803, channels), "jpeg", quality=95)
     declared = part("jpg", shape=(None, None) if channels == 1 else (None, None, 3))
     got = read(Image(size), declared, io.BytesIO(content))
-    expected = np.asarray(Pillow.open(io.BytesIO(content)).resize(size[::-1], Pillow.Resampling.BICUBIC))
+    expected = np.asarray(Pillow.open(io.BytesIO(content)).resize((size[1], size[0]), Pillow.Resampling.BICUBIC))
     assert got.shape == expected.shape
     assert np.abs(got.astype(int) - expected).mean() < 1
     assert np.abs(got.astype(int) - expected).max() < 24
+
+
+@pytest.mark.parametrize("eighths", [1, 2, 4])
+def test_a_jpeg_is_scaled_while_it_is_decoded(eighths: int) -> None:
+    """As libjpeg does in the DCT when Pillow asks it to; decoding all and resampling it gives other values."""
+    content, size = picture(numbers(448, 448, 3, dtype="|u1"), "jpeg", quality=95, subsampling=0), 448 * eighths // 8
+    drafted, decoded = Pillow.open(io.BytesIO(content)), Pillow.open(io.BytesIO(content))
+    drafted.draft("RGB", (size, size))
+    assert drafted.size == (size, size)
+    got = read(Image(size), part("jpg"), io.BytesIO(content)).astype(int)
+    assert np.abs(got - np.asarray(drafted)).max() <= 2
+    assert np.abs(got - np.asarray(decoded.resize((size, size), Pillow.Resampling.BICUBIC))).mean() > 2
 
 
 def test_a_jpeg_of_that_size_is_left_alone() -> None:

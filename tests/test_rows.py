@@ -1,8 +1,12 @@
 """npy parts are moved, not decoded, and still nothing wrong slips through."""
 
 import hashlib
-from collections.abc import Sequence
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import google_crc32c
@@ -12,9 +16,11 @@ import torch
 
 import ropeway
 from packed import npy
-from ropeway import index, tar
+from ropeway import buffers, index, tar
 from ropeway import manifest as m
 from ropeway.buffers import GATHERED
+from ropeway.checksum import crc32c
+from ropeway.decoders.arrays import npy_layout
 from ropeway.errors import FormatError
 from ropeway.rows import WORTH
 from ropeway.stores import open_store
@@ -126,6 +132,17 @@ def test_batches_are_the_callers_own(url: str) -> None:
     assert {int(x) for batch in ropeway.StreamingLoader(view, 5) for x in batch["x"].flatten()} == set(range(30))
 
 
+def test_batches_that_are_let_go_leave_their_memory_to_the_next_ones(tmp_path: Path) -> None:
+    view = published(str(tmp_path), [npy(np.full((GATHERED,), n, np.int16)) for n in range(80)], (GATHERED,))
+    loader = ropeway.StreamingLoader(view, 4, parts=["x"], memory=1 << 20)  # so that few are made ahead
+    kept = [batch for _ in range(2) for batch in loader]
+    assert len({batch["x"].data_ptr() for batch in kept}) == 40
+    kept.clear()
+    places = [batch["x"].data_ptr() for _ in range(4) for batch in loader]
+    assert len(places) == 80
+    assert len(set(places)) <= 20
+
+
 def test_what_follows_an_array_in_its_content_is_no_part_of_it(url: str) -> None:
     arrays = [np.full(SHAPE, number, np.int16) for number in range(20)]
     found = values(published(url, [npy(array) + b"\x07\x07" for array in arrays], SHAPE))
@@ -168,3 +185,51 @@ def test_an_empty_shard_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "d/0123456789ab/train-000000.tar").write_bytes(b"")
     with pytest.raises(FormatError, match=r"shard has 0 bytes, the index has samples up to .*train-000000"):
         list(ropeway.StreamingLoader(view, 5))
+
+
+def test_what_is_mapped_is_checked_once_and_what_is_fetched_every_time(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = published(url, [npy(np.full(SHAPE, n, np.int16)) for n in range(40)], SHAPE)
+    counted: Counter[str] = Counter()
+
+    def told(name: str, does: Callable[..., Any], count: Callable[..., int]) -> Callable[..., Any]:
+        def telling(*given: Any) -> Any:
+            counted[name] += count(*given)
+            return does(*given)
+
+        return telling
+
+    header = len(npy(np.zeros(SHAPE, np.int16))) - 2 * 4 * 6
+    compared = told("headers compared", buffers.gather, lambda found, size: len(found) if size == header else 0)
+    monkeypatch.setattr("ropeway.buffers.gather", compared)
+    monkeypatch.setattr("ropeway.rows.npy_layout", told("headers parsed", npy_layout, lambda _: 1))
+    monkeypatch.setattr("ropeway.checking.crc32c", told("checksums", crc32c, lambda _: 1))
+    loader = ropeway.StreamingLoader(view, 5, parts=["x"])
+    for epochs in (1, 2, 3):
+        assert sorted(int(x[0, 0]) for batch in loader for x in batch["x"]) == list(range(40))
+        looks = 40 if url.startswith("/") else 40 * epochs
+        assert counted == {"headers parsed": 1, "headers compared": looks, "checksums": looks}
+
+
+def test_an_epoch_takes_calls_by_batches_and_not_by_samples(tmp_path: Path) -> None:
+    """Microseconds add up: a thousand samples a millisecond leave none for a call of each."""
+    view = published(str(tmp_path), [npy(np.full((16,), n, np.int16)) for n in range(4096)], (16,))
+    loader = ropeway.StreamingLoader(view, 512, parts=["x"], order=ropeway.Sequential())
+    assert sum(len(batch["x"]) for batch in loader) == 4096  # checksums are compared, one by one
+    calls: Counter[str] = Counter()
+
+    def called(frame: FrameType, event: str, _: object) -> None:
+        if event in ("call", "c_call"):
+            calls[frame.f_code.co_qualname] += 1
+
+    threading.setprofile(called)
+    sys.setprofile(called)
+    try:
+        count = sum(len(batch["x"]) for batch in loader)
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    assert count == 4096
+    assert any("Assembler" in name for name in calls)  # the threads are counted too
+    assert calls.total() < 4096

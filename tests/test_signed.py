@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import urllib3
 
+import packed
 import ropeway
 import tiny_store
 from fault_proxy import Fault, Faults, faulty, running
@@ -51,6 +52,23 @@ def test_s3_is_read_through_a_bad_network(far: tuple[str, Faults]) -> None:
     assert reader.counters == Counts(requests=5, bytes=899_000, retries=4)
     proxy.add(Fault(cut=200_000))
     assert open_store(url).read("a") == CONTENT
+
+
+def test_a_loader_counts_what_a_bad_network_cost_and_asks_as_it_is_told(far: tuple[str, Faults]) -> None:
+    url, proxy = far
+    packed.publish(open_store(url), samples=60, per_shard=60, shape=(64, 256))
+    view = ropeway.connect(url).query()
+    asked = len(proxy.heads)
+    proxy.add(Fault(cut=1000), Fault(status=503), Fault(cut=70_000))
+    loader = ropeway.StreamingLoader(view, 10, parts=["x"], requests=2, request_bytes=200_000)
+    given = {key: int(x[0, 0]) for batch in loader for key, x in zip(batch["__key__"], batch["x"], strict=True)}
+    assert given == {f"k{number:06d}": number for number in range(60)}
+    stats, ranges = loader.stats(), [found for found in proxy.ranges[asked:] if found]
+    assert stats.traffic.retries == stats.flat()["data/store_retries"] == 3
+    assert stats.traffic.bytes == stats.bytes == view.bytes
+    assert stats.traffic.requests == len(ranges) >= view.bytes // 200_000 + 3
+    for first, last in (found.removeprefix("bytes=").split("-") for found in ranges):
+        assert int(last) - int(first) < 200_000
 
 
 def test_counts_are_a_readers_own(far: tuple[str, Faults]) -> None:

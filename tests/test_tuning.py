@@ -1,6 +1,7 @@
 """Requests are as large and as many as the network and the memory ask for, and no more."""
 
 from math import ceil
+from time import sleep
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ import packed
 import ropeway
 from benchmarks.inside import Noted, Notes
 from ropeway.plan import MAX_REQUEST
+from ropeway.shard_bytes import StoreBytes
 from ropeway.stores import open_store
 from ropeway.tuning import MIN_REQUEST, MOST, OBJECT_STORE, Network, Tuning, suggest
 from ropeway.view import View
@@ -37,6 +39,25 @@ def test_a_view_that_is_needed_whole_at_once_comes_in_larger_requests(
     sizes = [stop - start for _, start, stop in notes.ranges]
     assert largest // 2 < max(sizes) <= largest
     assert sum(sizes) <= 1.05 * view.bytes
+
+
+@pytest.mark.parametrize("requests", [1, 3])
+def test_as_many_ranges_are_under_way_as_asked_for(requests: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    genuine = StoreBytes.read
+
+    def late(reader: StoreBytes, shard: int, start: int, stop: int) -> memoryview:
+        sleep(0.005)
+        return genuine(reader, shard, start, stop)
+
+    monkeypatch.setattr(StoreBytes, "read", late)
+    url = f"memory://bounded-{requests}"
+    packed.publish(open_store(url), samples=64, per_shard=8, shape=(8, 1024))
+    view, notes = ropeway.connect(url).query(), Notes()
+    noted = View(view.info, Noted(view.source, notes))
+    loader = ropeway.NumpyLoader(noted, 8, parts=["x"], requests=requests, request_bytes=20_000)
+    assert sum(len(batch["x"]) for batch in loader) == 64
+    assert notes.most == requests
+    assert len(notes.ranges) == 64  # a sample of 16 KB is never cut
 
 
 def test_small_ranges_far_away_take_many_requests() -> None:
