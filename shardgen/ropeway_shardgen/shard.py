@@ -12,6 +12,7 @@ from typing import TypeAlias
 import pyarrow as pa
 
 from ropeway import index, tar
+from ropeway.buffers import reuse_freed
 from ropeway.checksum import crc32c
 from ropeway.content import compared, content_number
 from ropeway.errors import RopewayError
@@ -139,6 +140,7 @@ def write_shard(job: Job, shard: PlannedShard, advance: Advance) -> Written:
     known = _Known(f"{job.version}/{shard.name}", compared(kinds, job.recipe.manifest_tasks), schema)
     samples = _samples(job, shard, known, advance)
     digest = _NOTHING
+    reuse_freed()  # a large sample's memory is the next one's
     with ExitStack() as ending:
         try:
             first = next(samples, None)
