@@ -14,16 +14,18 @@ from benchmarks.servers import SOURCES
 from benchmarks.systems import ENTRIES
 from benchmarks.workloads import WORKLOADS
 
-_REMOTE = dict.fromkeys(SOURCES, 2) | {"local": 3}
+_ALL = dict.fromkeys(SOURCES, 2) | {"local": 3}
+_SECOND = {"local": 3, "s3": 2, "s3-20ms": 1}
+_ONCE = {"local": 1, "s3": 1, "s3-20ms": 1}
 
 PLAN: Mapping[str, Mapping[str, int]] = {
-    "ecg": _REMOTE,
-    "tiny": {"local": 3},
-    "jpeg": {"local": 3, "s3": 2},
-    "volume": {"local": 3, "s3": 2},
-    "mixed": {"local": 1},
-    "clustered": {"local": 1},
-    "scattered": {"local": 1},
+    "ecg": _ALL,
+    "tiny": {"local": 3, "s3": 1, "s3-20ms": 1},
+    "jpeg": _SECOND,
+    "volume": _SECOND,
+    "mixed": _ONCE,
+    "clustered": _ONCE,
+    "scattered": _ONCE,
 }
 """What is streamed from where, and in how many rounds, unless told otherwise."""
 
@@ -70,7 +72,7 @@ def _settings(given: argparse.Namespace, scratch: Path) -> Settings:
         plan={name: sources for name, sources in plan.items() if sources},
         systems=given.systems,
         samples={name: given.samples or sizes[name] for name in plan},
-        seconds=given.seconds or (0.3 if given.quick else 0.7),
+        seconds=given.seconds or (0.3 if given.quick else 1.2),
         workers=given.workers or ((0,) if given.quick else (0, 1, 2)),
         resumes=None if given.only_speed else "ecg",
         waits=[] if given.only_speed else [name for name in ("ecg", "jpeg") if name in plan],
@@ -93,7 +95,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--samples", type=int, help="of each workload")
     parser.add_argument("--workers", type=int, nargs="+", help="numbers of worker processes to try (0 1 2; quick: 0)")
     parser.add_argument("--repeats", type=int, help="rounds of each measurement")
-    parser.add_argument("--seconds", type=float, help="of steady state in each measurement, at least (0.7; quick: 0.3)")
+    parser.add_argument("--seconds", type=float, help="of steady state in each measurement, at least (1.2; quick: 0.3)")
     parser.add_argument("--only-speed", action="store_true", help="neither resume nor data-wait")
     parser.add_argument("--scratch", type=Path, help="where to make the temporary folder (up to 20 GB)")
     parser.add_argument("--output", type=Path, default=Path("build/bench"), help="folder of bench.json, .png and .txt")

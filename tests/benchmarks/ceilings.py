@@ -3,7 +3,8 @@
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,12 @@ import numpy as np
 
 from benchmarks import inside
 from benchmarks.places import Place
+from benchmarks.systems import SEED
 from benchmarks.workloads import Ints, Workload
 
 if TYPE_CHECKING:
     from benchmarks.inside import Range
-    from ropeway.samples import Array
+    from ropeway.samples import Array, Samples
     from ropeway.shard_bytes import ShardBytes
 
 _COPIED = 64 << 20
@@ -29,6 +31,9 @@ _GATHERED = 4 << 20
 
 _TURNS = 4
 """Batch buffers that are filled in turn."""
+
+_SHARD_BITS = 40
+"""Bits of an offset in a shard."""
 
 
 def memcpy(work: Workload, place: Place, seconds: float) -> float:
@@ -49,34 +54,18 @@ def readv_batches(work: Workload, place: Place, seconds: float) -> float:
 
 
 def gather(work: Workload, place: Place, seconds: float) -> float:
-    """Copying the arrays from the mapped shards into batches in shuffled order, on all cores, and nothing else; as many
-    batches are kept as a loader and its user hold."""
+    """Copying the arrays from the mapped shards into batches in shuffled order, on all cores, and nothing else."""
     from benchmarks.systems import ropeway as system
-    from ropeway import Shuffled, buffers
+    from ropeway import buffers
 
     view = system.open_view(work, place)
     table, reader = view.table(), view.reader()
-    rows = np.concatenate([stretch.rows for stretch in Shuffled().epoch(table, 0, 0).stretches(0, 0, 1)])
+    rows, copying = _shuffled(table), _Copying(work)
     shards = [np.frombuffer(reader.map(number) or b"", np.uint8) for number in range(len(table.shards))]
-    part, size = work.parts[0], int(work.sample_bytes)
-    offsets, lengths = table.parts[part.name]
     bases = np.array([buffers.address(shard) for shard in shards])
-    starts = (bases[table.shard] + offsets + lengths - size)[rows]  # behind each array's header
-    cores, most = os.cpu_count() or 1, max(work.batch, _GATHERED // size)
-    pieces = [starts[at : at + most] for at in range(0, len(starts), most)]
-    pool, held = buffers.Pool(keep=_TURNS * _GATHERED), deque["Array"](maxlen=_TURNS)
-
-    def copy(piece: Ints) -> None:
-        if size <= buffers.GATHERED:
-            held.append(buffers.gather(piece, size))
-        else:
-            batch = pool.take(len(piece) * size)
-            buffers.move(piece, size, batch)
-            held.append(batch)
-
-    buffers.reuse_freed()
-    with ThreadPoolExecutor(cores) as threads:
-        return _rate(lambda: list(threads.map(copy, pieces)), seconds) * len(rows)
+    starts = copying.contents(table, rows, bases[table.shard[rows]])
+    with ThreadPoolExecutor(copying.cores) as threads:
+        return _rate(lambda: copying.all(starts, threads), seconds) * len(rows)
 
 
 def decode(work: Workload, place: Place, seconds: float) -> float:
@@ -110,6 +99,14 @@ def gets_kept(work: Workload, place: Place, seconds: float) -> float:
     return len(work.delivered()) / _get_asked(work, place, kept.append)
 
 
+def gets_given(work: Workload, place: Place, seconds: float) -> float:
+    """The same, where every sample is then checked and copied into a batch in the order of the epoch, on all cores:
+    what no loader can leave out whose first batch has samples from all over the view. In a process of its own."""
+    ranges, most = inside.asked(work, place)
+    with ProcessPoolExecutor(1, get_context("spawn")) as apart:
+        return len(work.delivered()) / apart.submit(_given, work, place, sorted(ranges), most).result()
+
+
 def gets_whole(work: Workload, place: Place, seconds: float) -> float:
     """The shards whole, in ranges of 4 MiB, by the same client: what it could do if nothing were shuffled."""
     from benchmarks.systems import ropeway as system
@@ -126,7 +123,7 @@ def gets_whole(work: Workload, place: Place, seconds: float) -> float:
 
 CEILINGS: dict[str, Callable[[Workload, Place, float], float]] = {
     "memcpy": memcpy, "readv": readv, "readv_batches": readv_batches, "gather": gather, "decode": decode,
-    "gets": gets, "gets_kept": gets_kept, "gets_whole": gets_whole,
+    "gets": gets, "gets_kept": gets_kept, "gets_given": gets_given, "gets_whole": gets_whole,
 }  # fmt: skip
 
 
@@ -135,9 +132,84 @@ def of(work: Workload, *, remote: bool) -> list[str]:
     if work.keep is not None:
         return []  # they read everything
     pictures = all(part.kind == "picture" for part in work.parts)
-    first = ["gets_kept", "gets", "gets_whole"] if remote else ["memcpy", "readv", "readv_batches"]
-    arrays = not remote and [part.kind for part in work.parts] == ["array"]
-    return first + (["decode"] if pictures else []) + (["gather"] if arrays else [])
+    arrays = [part.kind for part in work.parts] == ["array"]
+    if remote:
+        first = ["gets_kept", "gets", *(["gets_given"] if arrays else []), "gets_whole"]
+    else:
+        first = ["memcpy", "readv", "readv_batches", *(["gather"] if arrays else [])]
+    return first + (["decode"] if pictures else [])
+
+
+def _given(work: Workload, place: Place, ranges: "list[Range]", most: int) -> float:
+    """Seconds that GETs of the ranges, `most` at once, checksums and copies of the samples in them take."""
+    from benchmarks.systems import ropeway as system
+    from ropeway import buffers
+    from ropeway.checksum import crc32c
+
+    view = system.open_view(work, place)
+    table, reader, copying = view.table(), view.reader(), _Copying(work)
+    rows = _shuffled(table)
+    rows = rows[: len(rows) // work.batch * work.batch]
+    firsts = np.array([shard << _SHARD_BITS | start for shard, start, _ in ranges])
+    which = np.searchsorted(firsts, table.shard[rows].astype(np.int64) << _SHARD_BITS | table.offset[rows], "right") - 1
+    begins = table.offset[rows] - np.array([start for _, start, _ in ranges])[which]
+    stops = begins + table.length[rows]
+
+    def check(some: slice) -> None:
+        spans = zip(which[some].tolist(), begins[some].tolist(), stops[some].tolist(), strict=True)
+        sums = [crc32c(kept[number][start:stop]) for number, start, stop in spans]
+        assert (np.array(sums, np.uint32) == table.crc32c[rows[some]]).all()
+
+    with ThreadPoolExecutor(most) as pool, ThreadPoolExecutor(copying.cores) as threads:
+        began = perf_counter()
+        kept = list(pool.map(lambda asked: np.frombuffer(reader.read(*asked), np.uint8), ranges))
+        list(threads.map(check, copying.pieces(len(rows))))
+        begun = zip(kept, ranges, strict=True)
+        bases = np.array([buffers.address(content) - start for content, (_, start, _) in begun])
+        copying.all(copying.contents(table, rows, bases[which]), threads)
+        return perf_counter() - began
+
+
+class _Copying:
+    """Copies arrays into batches in pieces of `_GATHERED` bytes; as many are kept as a loader and its user hold."""
+
+    def __init__(self, work: Workload) -> None:
+        from ropeway import buffers
+
+        self.cores = os.cpu_count() or 1
+        self._name, self._size = work.parts[0].name, int(work.sample_bytes)
+        self._most = max(work.batch, _GATHERED // self._size)
+        self._pool, self._held = buffers.Pool(keep=_TURNS * _GATHERED), deque["Array"](maxlen=_TURNS)
+        buffers.reuse_freed()
+
+    def contents(self, table: "Samples", rows: Ints, bases: Ints) -> Ints:
+        """Where the arrays of rows lie, behind their headers; `bases`: of each row, where its shard would begin."""
+        offsets, lengths = table.parts[self._name]
+        return bases + (offsets + lengths - self._size)[rows]
+
+    def pieces(self, count: int) -> list[slice]:
+        return [slice(at, at + self._most) for at in range(0, count, self._most)]
+
+    def all(self, starts: Ints, threads: Executor) -> None:
+        """Copy the arrays that begin at these addresses."""
+        list(threads.map(lambda piece: self._copy(starts[piece]), self.pieces(len(starts))))
+
+    def _copy(self, starts: Ints) -> None:
+        from ropeway import buffers
+
+        if self._size <= buffers.GATHERED:
+            self._held.append(buffers.gather(starts, self._size))
+            return
+        batch = self._pool.take(len(starts) * self._size)
+        buffers.move(starts, self._size, batch)
+        self._held.append(batch)
+
+
+def _shuffled(table: "Samples") -> Ints:
+    """The rows of an epoch in their order."""
+    from ropeway import Shuffled
+
+    return np.concatenate([stretch.rows for stretch in Shuffled().epoch(table, SEED, 0).stretches(0, 0, 1)])
 
 
 def _get_asked(work: Workload, place: Place, take: Callable[[memoryview], object]) -> float:

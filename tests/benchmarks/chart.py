@@ -67,7 +67,7 @@ def _panel(axis: Any, where: tuple[str, str], measured: list[Measured], results:
 _WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
 DASHES = {
     "memcpy": ":", "readv": "--", "readv_batches": "-.", "gather": (0, (1, 1)), "decode": "--", "gets": "--",
-    "gets_kept": "-.", "gets_whole": ":",
+    "gets_kept": "-.", "gets_given": (0, (1, 1)), "gets_whole": ":",
 }  # fmt: skip
 """How each ceiling is drawn."""
 

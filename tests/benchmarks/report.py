@@ -7,7 +7,7 @@ from benchmarks import machine
 from benchmarks.results import Measured, Results
 from benchmarks.servers import OURS_ONLY
 from benchmarks.systems import ENTRIES
-from benchmarks.targets import CEILING_TITLES, Target, judge, title
+from benchmarks.targets import CEILING_TITLES, Target, judge, latest_first_batch, title
 from benchmarks.workloads import WORKLOADS
 
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
@@ -120,7 +120,7 @@ def _cell(one: Measured | None, *, bold: bool) -> str:
 
 def _limits(results: Results, ours: Measured) -> str:
     """The share of the ceilings that bound this workload."""
-    for names in (("gets", "gets_kept"), ("decode",), ("gather", "readv"), ("readv_batches",)):
+    for names in (("gets", "gets_kept", "gets_given"), ("decode",), ("gather", "readv"), ("readv_batches",)):
         limits = [(name, limit) for name in names if (limit := results.ceiling(name, ours.workload, ours.source))]
         if limits:
             return ", ".join(f"{ours.loop_per_second / limit:.2f} of {CEILING_TITLES[name]}" for name, limit in limits)
@@ -138,6 +138,11 @@ def _sentences(results: Results) -> Iterator[str]:
         )
         others = ", ".join(ENTRIES[one.system].title for one in results.resumes if one.missing)
         yield f"- Resume at 90 % of an epoch: {told}{f'; not: {others}' if others else ''}."
+    latest = latest_first_batch(results)
+    alone = results.ceiling("gets_kept", latest.workload, "s3") if latest else None
+    if latest and alone:
+        bytes_alone = f"all bytes of its view alone {results.samples[latest.workload] / alone:.2f} s"
+        yield f"- The first batch of {latest.workload} from S3 takes {latest.first_batch_seconds:.2f} s, {bytes_alone}."
     for wait in results.waiting:
         step = f"{1000 * wait.step_seconds:.1f} ms"
         yield f"- {wait.workload}: training steps of {step} wait for data {wait.data_wait:.2%} of the time."
