@@ -20,6 +20,10 @@ from ropeway.errors import ServiceError, UsageError
 _SERVERS = ("master", "volume", "filer", "s3", "admin")
 _START_SECONDS = 60
 
+_VOLUMES = 4096
+"""At most. A bucket takes one, and they grow as they fill: by itself the server makes as many as the free disk holds
+full ones, which are some dozens."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Server:
@@ -75,7 +79,6 @@ def running(folder: Path, host: str = "127.0.0.1", options: Sequence[str] = ()) 
     folder.mkdir(parents=True, exist_ok=True)
     sockets = tempfile.mkdtemp(prefix="ropeway-weed-")  # it leaves its Unix sockets in the temporary folder
     server, command = _command(folder, host)
-    command += options
     log = folder / "weed.log"
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -120,6 +123,7 @@ def _command(folder: Path, host: str) -> tuple[S3Server, list[str]]:
         *(binary, "mini", "-dir", str(folder), "-ip", host, "-ip.bind", host),
         *(f"-s3.config={identities}", "-webdav=false", "-admin.ui=false", "-master.telemetry=false"),
         *("-s3.port.iceberg=0", "-s3.port.lance=0"),
+        f"-volume.max={_VOLUMES}",
     ]
     for number, name in enumerate(_SERVERS):  # every port: else two servers on one machine end each other
         command += [f"-{name}.port={ports[number]}", f"-{name}.port.grpc={ports[number + len(_SERVERS)]}"]
