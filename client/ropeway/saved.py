@@ -46,6 +46,9 @@ class SavedView:
     bytes: int
 
 
+_DECODER = msgspec.json.Decoder(SavedView)  # once: see `manifest_reading`
+
+
 def is_id(text: str) -> bool:
     """Whether this is a view's id and not a name."""
     return _ID.fullmatch(text) is not None
@@ -137,7 +140,7 @@ class StoreViews:
         if not _NAME.fullmatch(name):
             raise NotFound(f"no view {name!r}: neither an id of 16 hex digits nor a name", url=self._store.url)
         try:
-            return msgspec.json.decode(self._read(name), type=SavedView)
+            return _DECODER.decode(self._read(name))
         except msgspec.MsgspecError as error:
             raise FormatError(f"not a saved view: {error}", url=self._url(name)) from error
 

@@ -1,10 +1,11 @@
 """One index service: where it is, who asks, and requests to it."""
 
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import urllib3
@@ -30,6 +31,8 @@ or a wrong address is told soon."""
 
 _TIMEOUT = urllib3.Timeout(connect=5, read=60)
 _pools: dict[int, urllib3.PoolManager] = {}
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+_making = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Service:
         content = None if body is None else msgspec.json.encode(body)
         answer = self._request(method, path, content, headers)
         try:
-            return msgspec.json.decode(answer.data, type=kind)
+            return _decoder(kind).decode(answer.data)
         except msgspec.MsgspecError as error:
             url = self._shown(path)
             raise ServiceError(f"not an answer of an index service: {error}", status=answer.status, url=url) from error
@@ -131,6 +134,14 @@ def _pool() -> urllib3.PoolManager:
     return pool
 
 
+def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    """Made one at a time: see `manifest_reading`."""
+    if kind not in _decoders:
+        with _making:
+            _decoders[kind] = msgspec.json.Decoder(kind)
+    return _decoders[kind]
+
+
 class _Problem(msgspec.Struct):
     detail: str
     type: str = ""
@@ -139,7 +150,7 @@ class _Problem(msgspec.Struct):
 def _problem(answer: urllib3.BaseHTTPResponse, url: str) -> RopewayError:
     """The service's problem document as the error it was there."""
     try:
-        problem = msgspec.json.decode(answer.data, type=_Problem)
+        problem = _decoder(_Problem).decode(answer.data)
     except msgspec.MsgspecError:
         return ServiceError(f"status {answer.status}{_request(answer)}", status=answer.status, url=url)
     kind = getattr(errors, problem.type, None)

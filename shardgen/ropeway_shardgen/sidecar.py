@@ -46,6 +46,11 @@ class ShardSummary:
                      sha256=self.sha256)  # fmt: skip
 
 
+_DECODER = msgspec.json.Decoder(
+    ShardSummary
+)  # made here: threads that are first to decode a class at once crash msgspec
+
+
 def folder(dataset: str, version: str) -> str:
     """Where a version's sidecars lie."""
     return object_path(dataset, f"{version}/.packing")
@@ -72,7 +77,7 @@ def read(store: Store, path: str) -> tuple[ShardSummary, pa.Table]:
     data, _ = store.load(path)
     rows = index.decode(data, url=f"{store.url}/{path}")
     try:
-        summary = msgspec.json.decode((rows.schema.metadata or {}).get(_NAME, b""), type=ShardSummary)
+        summary = _DECODER.decode((rows.schema.metadata or {}).get(_NAME, b""))
     except msgspec.MsgspecError as error:
         raise FormatError(f"not a sidecar: {error}", url=f"{store.url}/{path}") from error
     return summary, rows.replace_schema_metadata(None)

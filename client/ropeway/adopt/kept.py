@@ -40,6 +40,9 @@ class _Head(msgspec.Struct, frozen=True):
     ignored: int
 
 
+_DECODER = msgspec.json.Decoder(_Head)  # once: see `manifest_reading`
+
+
 def kept(place: Place, scanned: Scanned, values: tuple[str, ...]) -> Kept:
     """What is kept of a scan."""
     samples = scanned.samples
@@ -85,7 +88,7 @@ def read(store: Store, path: str, place: Place) -> Kept | None:
     url = f"{store.url}/{path}"
     try:
         rows = pq.read_table(pa.BufferReader(data))
-        head = msgspec.json.decode((rows.schema.metadata or {}).get(_NAME, b""), type=_Head)
+        head = _DECODER.decode((rows.schema.metadata or {}).get(_NAME, b""))
     except (pa.ArrowException, OSError, msgspec.MsgspecError) as error:
         raise FormatError("not what an adoption keeps: delete it, then adopt again", url=url) from error
     if head.url != place.url:

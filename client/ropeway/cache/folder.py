@@ -40,6 +40,9 @@ class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         new.replace(folder / "cache.json")
 
 
+_DECODER = msgspec.json.Decoder(Kind)  # once: see `manifest_reading`
+
+
 class Folder:
     """The folder of a cache that is in use.
 
@@ -111,7 +114,7 @@ def read_kind(path: Path) -> Kind:
     """
     url = path.absolute().as_uri()
     try:
-        kind = msgspec.json.decode((path / "cache.json").read_bytes(), type=Kind)
+        kind = _DECODER.decode((path / "cache.json").read_bytes())
     except (OSError, msgspec.DecodeError) as error:
         raise UsageError("not a cache of Ropeway's: it has no readable cache.json", url=url) from error
     if (kind.ropeway_cache, kind.page, kind.pages) != (FORMAT, PAGE, PAGES):
