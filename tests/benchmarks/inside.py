@@ -1,5 +1,6 @@
 """What only Ropeway is asked: which bytes it reads, and how long a training step waits for data."""
 
+import gc
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -143,6 +144,7 @@ def data_wait(work: Workload, place: Place) -> dict[str, Any]:
 
     loader = system.open_loader(work, system.open_view(work, place))
     _full_speed(loader)
+    gc.collect()  # of what imports have left: it takes as long as a hundred batches, once, whoever comes to meet it
     making = _full_speed(loader)
     for _ in range(_ROUNDS):
         step = SLOWER * making
