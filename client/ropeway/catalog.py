@@ -223,7 +223,8 @@ class StoreCatalog(Catalog):
         return self.saved_views.all()
 
     def _allowed(self, view: View) -> View:
-        check_not_withdrawn([self.manifest(*version) for version in view.datasets.items()], self.current())
+        pinned = [self.manifest(*version) for version in view.datasets.items()]
+        check_not_withdrawn(pinned, [self.manifest(dataset) for dataset in view.datasets])
         return view
 
     def _known(self, view: View) -> View:

@@ -46,9 +46,7 @@ class ShardSummary:
                      sha256=self.sha256)  # fmt: skip
 
 
-_DECODER = msgspec.json.Decoder(
-    ShardSummary
-)  # made here: threads that are first to decode a class at once crash msgspec
+_DECODER = msgspec.json.Decoder(ShardSummary)  # once: see `manifest_reading`
 
 
 def folder(dataset: str, version: str) -> str:

@@ -104,7 +104,7 @@ def gets_given(work: Workload, place: Place, seconds: float) -> float:
     what no loader can leave out whose first batch has samples from all over the view. In a process of its own."""
     ranges, most = inside.asked(work, place)
     with ProcessPoolExecutor(1, get_context("spawn")) as apart:
-        return len(work.delivered()) / apart.submit(_given, work, place, sorted(ranges), most).result()
+        return len(work.delivered()) / apart.submit(_given, work, place, ranges, most).result()
 
 
 def gets_whole(work: Workload, place: Place, seconds: float) -> float:
@@ -150,8 +150,9 @@ def _given(work: Workload, place: Place, ranges: "list[Range]", most: int) -> fl
     table, reader, copying = view.table(), view.reader(), _Copying(work)
     rows = _shuffled(table)
     rows = rows[: len(rows) // work.batch * work.batch]
-    firsts = np.array([shard << _SHARD_BITS | start for shard, start, _ in ranges])
-    which = np.searchsorted(firsts, table.shard[rows].astype(np.int64) << _SHARD_BITS | table.offset[rows], "right") - 1
+    firsts, order = np.unique([shard << _SHARD_BITS | start for shard, start, _ in ranges], return_index=True)
+    places = table.shard[rows].astype(np.int64) << _SHARD_BITS | table.offset[rows]
+    which = order[np.searchsorted(firsts, places, "right") - 1]
     begins = table.offset[rows] - np.array([start for _, start, _ in ranges])[which]
     stops = begins + table.length[rows]
 
