@@ -14,6 +14,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -43,11 +44,10 @@ def entries(folder: Path) -> list[Path]:
 def held(folder: Path) -> int:
     """Bytes on disk of everything but folders."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_blocks * 512 if path.is_file() else 0
-        except FileNotFoundError:
-            continue
+    for inside, _, names in os.walk(folder):  # unlike rglob, it leaves out folders that vanish meanwhile
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += Path(inside, name).stat().st_blocks * 512
     return total
 
 

@@ -5,6 +5,7 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,10 +14,13 @@ from hypothesis import strategies as st
 
 from ropeway.buffers import address
 from ropeway.bursts import Burst, grouped
+from ropeway.checking import Checksums
+from ropeway.checksum import crc32c
 from ropeway.fetch import Fetched
+from ropeway.held import Check
 from ropeway.order import Shuffled
 from ropeway.plan import LITTLE, MAX_REQUEST, coalesce
-from ropeway.samples import Samples
+from ropeway.samples import UNREAD, Ints, Samples
 from ropeway.steps import Batching, Step
 from ropeway.tuning import Tuning
 from ropeway.world import World
@@ -45,10 +49,11 @@ def expected(samples: Samples, row: int) -> np.ndarray[tuple[int], np.dtype[np.u
 
 
 def bursts(
-    steps: Iterator[Step], samples: Samples, reader: Reader, *, memory: int, requests: int, limit: int = 1 << 16
-) -> Iterator[Burst]:
+    steps: Iterator[Step], samples: Samples, reader: Reader, *, memory: int, requests: int, limit: int = 1 << 16,
+    check: Check | None = None,
+) -> Iterator[Burst]:  # fmt: skip
     tuning = Tuning(MAX_REQUEST, requests)
-    return Fetched(samples, reader, memory=memory, look=1 << 20, tuning=tuning).bursts(
+    return Fetched(samples, reader, memory=memory, look=1 << 20, tuning=tuning, check=check).bursts(
         grouped(steps, samples.length, limit)
     )
 
@@ -116,6 +121,38 @@ def test_a_small_view_is_read_in_a_few_large_requests() -> None:
     steps = Batching(16, World(), "pad").steps(Shuffled().epoch(samples, 0, 0), 0)
     assert sum(len(burst.rows) for burst in bursts(steps, samples, reader, memory=1 << 30, requests=4)) == 512
     assert len(reader.reads) <= 3
+
+
+class Damaging(Reader):
+    """Turns a bit of some samples, every time they are read."""
+
+    def __init__(self, samples: Samples, rows: Ints) -> None:
+        super().__init__()
+        self._places = {(int(samples.shard[row]), int(samples.offset[row])) for row in rows}
+
+    def read(self, shard: int, start: int, stop: int) -> memoryview:
+        content = np.array(super().read(shard, start, stop))
+        for number, offset in self._places:
+            if number == shard and start <= offset < stop:
+                content[offset - start] ^= 1
+        return content.data
+
+
+@given(lengths, st.integers(1, 50), st.sampled_from(["drop", "pad", "wrap"]), st.data())
+def test_every_sample_is_checked_as_it_arrives(
+    sizes: list[int], per_shard: int, tail: str, data: st.DataObject
+) -> None:
+    samples = table(sizes, per_shard)
+    recorded = np.array(data.draw(st.lists(st.booleans(), min_size=len(sizes), max_size=len(sizes))))
+    sums = [crc32c(expected(samples, row)) if recorded[row] else UNREAD for row in range(len(sizes))]
+    samples = replace(samples, crc32c=np.array(sums, samples.crc32c.dtype))
+    rows = np.array(data.draw(st.lists(st.integers(0, len(sizes) - 1), unique=True)), np.int64)
+    reader = Damaging(samples, rows)
+    check = Checksums(samples, reader, None).of_range
+    steps = Batching(8, World(), tail).steps(Shuffled(lanes=4).epoch(samples, 0, 0), 0)  # type: ignore[arg-type]
+    for burst in bursts(steps, samples, reader, memory=1, requests=2, check=check):
+        found = np.isin(burst.rows, rows) & recorded[burst.rows]
+        assert np.array_equal(burst.damaged, np.flatnonzero(found))
 
 
 class Tracking(Reader):

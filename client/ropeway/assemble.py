@@ -15,6 +15,7 @@ from ropeway.bursts import Burst
 from ropeway.checking import Checksums
 from ropeway.checksum import crc32c
 from ropeway.errors import ChecksumError, FormatError
+from ropeway.held import Check
 from ropeway.parts import PartReader
 from ropeway.rows import Crew, Moving, Pieces, Rows
 from ropeway.samples import UNREAD, Array, Bytes, Ints, Samples
@@ -83,6 +84,11 @@ class Assembler:
         }
         self._incomplete = [part.part.name for part in parts if (table.parts[part.part.name][0] < 0).any()]
         self.checks = wanted is table and not all(part.partial for part in parts)
+
+    @property
+    def check(self) -> Check | None:
+        """Compares the checksums of ranges as they arrive; None where they can't be compared."""
+        return self._checksums.of_range if self.checks else None
 
     def move(self, burst: Burst, movers: Crew) -> Parts:
         """Check a burst, and begin to copy what is only copied."""

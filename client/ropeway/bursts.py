@@ -21,6 +21,8 @@ BURST_STEPS = 64
 """A burst has as many steps as stay within both. The first ones are smaller: nobody waits for a burst to begin."""
 
 
+_NONE = np.empty(0, np.int64)
+
 Group: TypeAlias = tuple[list[Step], Ints]
 """Some steps, one after the other, and the rows of all of them."""
 
@@ -37,6 +39,7 @@ class Burst:
         buffers: memory by number, uint8 arrays.
         where: tells of rows in which buffer each one's span lies, and where it begins there, int64 (n,) each. It is
             asked when that is first needed: for what is only moved the addresses are enough.
+        damaged: int64, places whose checksums differed from the index's when their ranges arrived, if they are checked.
     """
 
     steps: list[Step]
@@ -45,6 +48,7 @@ class Burst:
     lengths: Ints
     buffers: dict[int, Bytes]
     where: Callable[[Ints], tuple[Ints, Ints]]
+    damaged: Ints
 
     @cached_property
     def _places(self) -> tuple[Ints, Ints]:
@@ -101,7 +105,7 @@ class Nothing:
     def bursts(self, groups: Iterable[Group]) -> Iterator[Burst]:
         for steps, rows in groups:
             none, _ = _nowhere(rows)
-            yield Burst(steps, rows, none, none, {}, _nowhere)
+            yield Burst(steps, rows, none, none, {}, _nowhere, _NONE)
 
 
 def _nowhere(rows: Ints) -> tuple[Ints, Ints]:
@@ -125,7 +129,7 @@ class Mapped:
                 for shard in np.unique(self._table.shard[rows[addresses == 0]]).tolist():
                     self._map(shard)
                 addresses = self._addresses[rows]
-            yield Burst(steps, rows, addresses, self._table.length[rows], self._shards, self._where)
+            yield Burst(steps, rows, addresses, self._table.length[rows], self._shards, self._where, _NONE)
 
     def _where(self, rows: Ints) -> tuple[Ints, Ints]:
         return self._table.shard[rows].astype(np.int64), self._table.offset[rows]

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from ropeway.bursts import Burst, Group
-from ropeway.held import Held
+from ropeway.held import Check, Held
 from ropeway.order import SMALL_BYTES
 from ropeway.samples import Samples
 from ropeway.shard_bytes import ShardBytes
@@ -34,17 +34,21 @@ class Fetched:
         memory: bytes of ranges that may be held or under way; only what a burst itself needs may go beyond.
         look: samples that are looked ahead, to know a window's before its ranges are planned.
         tuning: ranges read at once, and bytes of one.
+        check: of each range when it arrives; None where nothing is checked.
     """
 
-    def __init__(self, table: Samples, reader: ShardBytes, *, memory: int, look: int, tuning: Tuning) -> None:
-        self._table, self._reader = table, reader
+    def __init__(
+        self, table: Samples, reader: ShardBytes, *, memory: int, look: int, tuning: Tuning, check: Check | None = None
+    ) -> None:
+        self._table, self._reader, self._check = table, reader, check
         self._memory, self._look, self._tuning = memory, look, tuning
         total = int(table.length.sum())
         self._together = max(1, total) if total <= memory and len(table) <= WHOLE else min(GROUP_BYTES, memory)
 
     def bursts(self, groups: Iterable[Group]) -> Iterator[Burst]:
         pool = ThreadPoolExecutor(self._tuning.requests, thread_name_prefix="ropeway-fetch")
-        held = Held(self._table, self._reader, pool, memory=self._memory, part=self._tuning.part)
+        memory, part, check = self._memory, self._tuning.part, self._check
+        held = Held(self._table, self._reader, pool, memory=memory, part=part, check=check)
         upcoming, planned = Upcoming(groups, self._look), deque[Group]()
         make = held.first_burst
         try:

@@ -1,23 +1,28 @@
 """Ranges of shards from when they are planned until their last sample was handed out, within a bound of bytes."""
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from ropeway import plan
 from ropeway.buffers import address
 from ropeway.bursts import Burst, Group
-from ropeway.samples import Ints, Samples
+from ropeway.samples import Bytes, Ints, Samples
 from ropeway.shard_bytes import ShardBytes
 
 EARLY_BYTES, EARLY = 768 << 20, 32
 """The first burst's samples are read by themselves where the ranges they lie in are so large, and so many times their
 size: else every lane's first block would have to be there before the first batch."""
 
-Coming = Future[memoryview]
+Check: TypeAlias = Callable[[plan.Read, Bytes], Ints]
+"""Which rows of a range are damaged, int64; it is asked where the range arrived, while its bytes are in the cache."""
+
+Coming: TypeAlias = Future[tuple[Bytes, Ints]]
+"""A range's bytes, and its damaged rows."""
 
 
 @dataclass(slots=True)
@@ -38,10 +43,13 @@ class Held:
         pool: reads ranges, as many at once as it has threads.
         memory: bytes of ranges that may be held or under way; only what a burst itself needs may go beyond.
         part: bytes of a range, at most, unless a sample is longer.
+        check: of each range, or None where nothing is checked.
     """
 
-    def __init__(self, table: Samples, reader: ShardBytes, pool: Executor, *, memory: int, part: int) -> None:
-        self._table, self._reader, self._pool = table, reader, pool
+    def __init__(
+        self, table: Samples, reader: ShardBytes, pool: Executor, *, memory: int, part: int, check: Check | None
+    ) -> None:
+        self._table, self._reader, self._pool, self._check = table, reader, pool, check
         self._memory, self._part = memory, part
         self._ranges: dict[int, _Range] = {}
         self._range_of = np.full(len(table), -1, np.int64)
@@ -113,16 +121,23 @@ class Held:
         return part.content
 
     def _begin(self, read: plan.Read) -> Coming:
-        return self._pool.submit(self._reader.read, read.shard, read.start, read.stop)
+        return self._pool.submit(self._bring, read)
+
+    def _bring(self, read: plan.Read) -> tuple[Bytes, Ints]:
+        content = np.frombuffer(self._reader.read(read.shard, read.start, read.stop), np.uint8)
+        return content, read.rows[:0] if self._check is None else self._check(read, content)
 
     def _made(self, group: Group, which: Ints, reads: Sequence[plan.Read], coming: Sequence[Coming]) -> Burst:
         """A burst of ranges that are waited for; `which` of them each row lies in."""
         steps, rows = group
-        buffers = {place: np.frombuffer(content.result(), np.uint8) for place, content in enumerate(coming)}
+        arrived = [one.result() for one in coming]
+        buffers = {place: content for place, (content, _) in enumerate(arrived)}
+        damaged = np.flatnonzero(np.isin(rows, np.concatenate([some for _, some in arrived])))
         bases = np.array([address(buffer) for buffer in buffers.values()], np.int64)
         starts = self._table.offset[rows] - np.array([read.start for read in reads], np.int64)[which]
         which = which.astype(np.int64)
-        return Burst(steps, rows, bases[which] + starts, self._table.length[rows], buffers, lambda _: (which, starts))
+        addresses, lengths = bases[which] + starts, self._table.length[rows]
+        return Burst(steps, rows, addresses, lengths, buffers, lambda _: (which, starts), damaged)
 
     def _release(self, numbers: Ints, counts: Ints) -> None:
         """Some samples of ranges were handed out: ranges without any left are let go."""

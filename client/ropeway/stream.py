@@ -141,7 +141,8 @@ class Stream:
         largest = 4 * MAX_REQUEST if soon else MAX_REQUEST
         typical = _typical_range(self._brought, appetite.block)
         tuning = self._tuned(suggest(typical, memory=room, largest=largest))
-        return Fetched(self._brought, self._reader, memory=room, look=look + 1, tuning=tuning)
+        check = self._assembler.check
+        return Fetched(self._brought, self._reader, memory=room, look=look + 1, tuning=tuning, check=check)
 
     def _tuned(self, suggested: Tuning) -> Tuning:
         """What the caller asked for where it did; requests are shared between the views of a mix."""
