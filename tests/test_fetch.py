@@ -155,6 +155,17 @@ def test_every_sample_is_checked_as_it_arrives(
         assert np.array_equal(burst.damaged, np.flatnonzero(found))
 
 
+def test_steps_without_samples_are_given_without_a_read() -> None:
+    """As a source of a mix has them, whose share of a small batch is none."""
+    samples, reader, none = table([512]), Reader(), np.empty(0, np.int64)
+    steps = [Step(stop, none, none.astype(np.bool_), none) for stop in (1, 2)]
+    check = Checksums(samples, reader, None).of_range
+    given = list(bursts(iter(steps), samples, reader, memory=1, requests=1, check=check))
+    assert [step.stop for burst in given for step in burst.steps] == [1, 2]
+    assert not any(len(burst.rows) or len(burst.damaged) for burst in given)
+    assert not reader.reads
+
+
 class Tracking(Reader):
     """Knows how many bytes of what it gave are still held by somebody."""
 

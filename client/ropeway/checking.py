@@ -11,7 +11,7 @@ from ropeway.cache.disk import CachedBytes
 from ropeway.checksum import crc32c
 from ropeway.plan import Read
 from ropeway.rows import Crew
-from ropeway.samples import UNREAD, Bytes, Ints, Samples
+from ropeway.samples import UNREAD, Bytes, Samples
 from ropeway.shard_bytes import ShardBytes
 
 SHARED = 16 << 10
@@ -30,8 +30,8 @@ class Checksums:
     def __init__(self, table: Samples, reader: ShardBytes, once: npt.NDArray[np.bool_] | None) -> None:
         self._table, self._reader, self._once = table, reader, once
 
-    def of_range(self, read: Read, content: Bytes) -> Ints:
-        """Which rows of a range are damaged, int64. While it has only just arrived, it is in the processor's cache."""
+    def of_range(self, read: Read, content: Bytes) -> list[int]:
+        """Which rows of a range are damaged. While it has only just arrived, it is in the processor's cache."""
         rows, expected = read.rows, self._table.crc32c[read.rows]
         recorded = expected != UNREAD
         rows, expected = rows[recorded], expected[recorded]
@@ -39,7 +39,7 @@ class Checksums:
         spans = zip(starts.tolist(), (starts + self._table.length[rows]).tolist(), strict=True)
         whole = content.data
         sums = np.array([crc32c(whole[start:stop]) for start, stop in spans], np.uint32)
-        damaged: Ints = rows[sums != expected]
+        damaged: list[int] = rows[sums != expected].tolist()
         return damaged
 
     def wrong(self, burst: Burst, movers: Crew) -> list[int]:

@@ -18,10 +18,10 @@ EARLY_BYTES, EARLY = 768 << 20, 32
 """The first burst's samples are read by themselves where the ranges they lie in are so large, and so many times their
 size: else every lane's first block would have to be there before the first batch."""
 
-Check: TypeAlias = Callable[[plan.Read, Bytes], Ints]
-"""Which rows of a range are damaged, int64; it is asked where the range arrived, while its bytes are in the cache."""
+Check: TypeAlias = Callable[[plan.Read, Bytes], list[int]]
+"""Which rows of a range are damaged; it is asked where the range arrived, while its bytes are in the cache."""
 
-Coming: TypeAlias = Future[tuple[Bytes, Ints]]
+Coming: TypeAlias = Future[tuple[Bytes, list[int]]]
 """A range's bytes, and its damaged rows."""
 
 
@@ -123,16 +123,16 @@ class Held:
     def _begin(self, read: plan.Read) -> Coming:
         return self._pool.submit(self._bring, read)
 
-    def _bring(self, read: plan.Read) -> tuple[Bytes, Ints]:
+    def _bring(self, read: plan.Read) -> tuple[Bytes, list[int]]:
         content = np.frombuffer(self._reader.read(read.shard, read.start, read.stop), np.uint8)
-        return content, read.rows[:0] if self._check is None else self._check(read, content)
+        return content, [] if self._check is None else self._check(read, content)
 
     def _made(self, group: Group, which: Ints, reads: Sequence[plan.Read], coming: Sequence[Coming]) -> Burst:
         """A burst of ranges that are waited for; `which` of them each row lies in."""
         steps, rows = group
         arrived = [one.result() for one in coming]
         buffers = {place: content for place, (content, _) in enumerate(arrived)}
-        damaged = np.flatnonzero(np.isin(rows, np.concatenate([some for _, some in arrived])))
+        damaged = np.flatnonzero(np.isin(rows, np.array([row for _, some in arrived for row in some], np.int64)))
         bases = np.array([address(buffer) for buffer in buffers.values()], np.int64)
         starts = self._table.offset[rows] - np.array([read.start for read in reads], np.int64)[which]
         which = which.astype(np.int64)
