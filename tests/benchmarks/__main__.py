@@ -14,8 +14,8 @@ from benchmarks.servers import SOURCES
 from benchmarks.systems import ENTRIES
 from benchmarks.workloads import WORKLOADS
 
-_ALL = dict.fromkeys(SOURCES, 2) | {"local": 3}
-_SECOND = {"local": 3, "s3": 2, "s3-20ms": 1}
+_ALL = dict.fromkeys(SOURCES, 2) | {"local": 5, "s3": 3}
+_SECOND = {"local": 5, "s3": 3, "s3-20ms": 1}
 _ONCE = {"local": 1, "s3": 1, "s3-20ms": 1}
 
 PLAN: Mapping[str, Mapping[str, int]] = {
