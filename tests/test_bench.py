@@ -41,7 +41,8 @@ def test_a_minuscule_run_measures_tells_and_draws(tmp_path: Path) -> None:
     assert [one.system for one in found.measured] == ["ropeway", "webdataset", "files"]
     for one in found.measured:
         assert not one.missing
-        assert min(one.samples_per_second, one.first_batch_seconds, one.cpu_seconds, one.peak_anonymous_bytes) > 0
+        assert min(one.samples_per_second, one.first_epoch_per_second, one.first_batch_seconds) > 0
+        assert min(one.cpu_seconds, one.peak_anonymous_bytes) > 0
         assert one.bytes_per_second == pytest.approx(one.samples_per_second * 24_000)
         assert one.peak_bytes >= one.peak_anonymous_bytes
     shuffled = {one.system: one.shuffle_quality for one in found.measured}
@@ -112,8 +113,9 @@ MADE_UP = Results(
     samples={"ecg": 1000},
     measured=[
         Measured(workload="ecg", source="local", system="ropeway", samples_per_second=100.0,
-                 loop_per_second=100.0, shuffle_quality=0.99),
-        Measured(workload="ecg", source="local", system="litdata", samples_per_second=50.0, shuffle_quality=0.1),
+                 loop_per_second=100.0, first_epoch_per_second=60.0, shuffle_quality=0.99),
+        Measured(workload="ecg", source="local", system="litdata", samples_per_second=50.0,
+                 first_epoch_per_second=40.0, shuffle_quality=0.1),
         Measured(workload="ecg", source="local", system="litdata_arrays", samples_per_second=30.0, shuffle_quality=0.1),
         Measured(workload="ecg", source="local", system="mosaic", missing="not installed"),
         Measured(workload="ecg", source="s3", system="ropeway", samples_per_second=90.0,
@@ -121,8 +123,9 @@ MADE_UP = Results(
         Measured(workload="jpeg", source="s3", system="ropeway", samples_per_second=70.0,
                  loop_per_second=72.0, shuffle_quality=0.99, first_batch_seconds=0.5),
         Measured(workload="jpeg", source="local", system="ropeway", samples_per_second=70.0,
-                 loop_per_second=72.0, shuffle_quality=0.99),
-        Measured(workload="jpeg", source="local", system="files", samples_per_second=40.0, shuffle_quality=1.0),
+                 loop_per_second=72.0, first_epoch_per_second=69.0, shuffle_quality=0.99),
+        Measured(workload="jpeg", source="local", system="files", samples_per_second=40.0,
+                 first_epoch_per_second=39.0, shuffle_quality=1.0),
     ],
     ceilings=[Ceiling(workload="ecg", source="local", name="readv", samples_per_second=125.0),
               Ceiling(workload="ecg", source="s3", name="gets", samples_per_second=190.0),
@@ -160,6 +163,8 @@ def test_the_report_has_every_figure_and_every_reason() -> None:
     told = report.text(MADE_UP)
     for said in ("not installed", "it has no state", "0.990", "2.00", "1.20 × the matching bytes"):
         assert said in told
+    first = "- First epoch of ecg from the page cache, opening and all checksums included: 60 samples/s, 1.50 × litdata"
+    assert first in report.markdown(MADE_UP)
 
 
 def test_every_ceiling_can_be_drawn_and_has_a_title() -> None:

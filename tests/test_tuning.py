@@ -22,11 +22,11 @@ networks = st.builds(Network, st.floats(1e-5, 0.5), st.floats(1e6, 2e9), st.floa
 
 
 def test_large_ranges_of_an_object_store_go_by_large_parts() -> None:
-    assert suggest(256 << 20, memory=GIB) == Tuning(part=MAX_REQUEST, requests=17)
+    assert suggest(256 << 20, memory=GIB) == Tuning(part=MAX_REQUEST, requests=16)
 
 
 @pytest.mark.parametrize(
-    ("samples", "shape", "largest"), [(1700, (12, 1000), 4 * MAX_REQUEST), (24, (8, 128, 1024), MAX_REQUEST)]
+    ("samples", "shape", "largest"), [(1700, (12, 1000), 2 * MAX_REQUEST), (24, (8, 128, 1024), MAX_REQUEST)]
 )
 def test_a_view_that_is_needed_whole_at_once_comes_in_larger_requests(
     samples: int, shape: tuple[int, ...], largest: int

@@ -52,7 +52,7 @@ class StreamingLoader(Epochs):
         memory: bytes that the loader may hold: ranges of shards under way or not yet used up (shards that are local
             files are mapped instead), and batches made ahead.
         requests: range requests at once; by default as many as the view's ranges want (`ropeway.tuning.suggest`).
-        request_bytes: of one range request, at most; by default up to 8 MiB, or 32 where most of the view is needed
+        request_bytes: of one range request, at most; by default up to 16 MiB, or 32 where most of the view is needed
             before the first batches are complete.
         cache: a `ropeway.DiskCache`, where ranges of shards that are not local files are kept for later epochs.
 

@@ -12,8 +12,9 @@ MAX_GAP = 32 << 10
 LITTLE = 64
 """A foreign sample is read over where the neighbours on either side are so many times as large."""
 
-MAX_REQUEST = 8 << 20
-"""Bytes of one request, as object stores advise; a longer sample is one longer request."""
+MAX_REQUEST = 16 << 20
+"""Bytes of one request, the larger of the two sizes that Amazon S3's performance guide calls typical of range requests,
+8 and 16 MB: half as many cost a store and its reader a tenth less. A longer sample is one longer request."""
 
 
 @dataclass(frozen=True, slots=True)

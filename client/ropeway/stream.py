@@ -138,7 +138,7 @@ class Stream:
             )
         look = max(appetite.held * 5 // 4, GROUP_BYTES) // max(1, int(self._table.length.mean()))
         soon = appetite.held >= SOON * int(self._table.length.sum())
-        largest = 4 * MAX_REQUEST if soon else MAX_REQUEST
+        largest = 2 * MAX_REQUEST if soon else MAX_REQUEST
         typical = _typical_range(self._brought, appetite.block)
         tuning = self._tuned(suggest(typical, memory=room, largest=largest))
         check = self._assembler.check

@@ -16,12 +16,13 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         workers: the best number of worker processes.
         tried: samples per second by number of workers.
         repeats: samples per second of each repeat with the best.
-        samples_per_second: from the page cache, the steady state, an epoch's first batch to its last; from elsewhere,
-            the first epoch from nothing to its last batch, with empty caches.
+        samples_per_second: from the page cache, the steady state, an epoch's first batch to its last, of epochs after
+            the first; from elsewhere, the first epoch from nothing to its last batch, with empty caches.
         bytes_per_second: the same, in bytes of content as stored.
         loop_per_second: the same without opening the dataset, for comparison with what the machine could do.
         shuffle_quality: label entropy of batches over that of a uniform shuffle.
         first_batch_seconds: from imports done to the first batch.
+        first_epoch_per_second: samples per second from imports done to the last batch of the first epoch.
         cpu_seconds: for a thousand samples, all processes.
         peak_bytes: memory of all processes; peak_anonymous_bytes: without pages of files.
     """
@@ -38,6 +39,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     loop_per_second: float = 0.0
     shuffle_quality: float = 0.0
     first_batch_seconds: float = 0.0
+    first_epoch_per_second: float = 0.0
     cpu_seconds: float = 0.0
     peak_bytes: int = 0
     peak_anonymous_bytes: int = 0

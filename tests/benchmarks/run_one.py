@@ -59,16 +59,18 @@ def write(asked: Asked) -> dict[str, Any]:
 
 
 def stream(asked: Asked) -> dict[str, Any]:
-    """Samples per second, and how long the first batch took from nothing.
+    """Samples per second, and how long the first batch and the first epoch took from nothing.
 
-    The steady state is from an epoch's first batch to its last. Where one epoch only is wanted, since it fills a cold
-    cache, all counts from nothing to the last batch: systems that download much before their first batch pay for it.
+    The steady state is from an epoch's first batch to its last, after a first epoch that is told apart: the machine's
+    limits have a turn that is not counted, too. Where one epoch only is wanted, since it fills a cold cache, all counts
+    from nothing to the last batch: systems that download much before their first batch pay for it.
     """
     _import(asked.system)
     began, cpu = perf_counter(), _cpu()
     opened = asked.open()
     most = COLD if asked.once else LIMIT * asked.seconds
-    clock = _Clock(asked.seconds, most, whole=asked.once or asked.work.keep is not None)
+    clock = _Clock(asked.seconds, most, whole=asked.once or asked.work.keep is not None, skip=not asked.once)
+    first_epoch = 0.0
     labels = list[Ints]()
     while not clock.enough:
         clock.epoch()
@@ -81,16 +83,17 @@ def stream(asked: Asked) -> dict[str, Any]:
             if clock.over:
                 break
         clock.end_epoch()
+        first_epoch = first_epoch or clock.samples / (clock.last - began)
         if asked.once:
             break
-    ended = clock.last
     del opened
     np.save(asked.labels, np.concatenate(labels))
     loop = clock.counted / clock.seconds
     return {
-        "samples_per_second": clock.samples / (ended - began) if asked.once else loop,
+        "samples_per_second": first_epoch if asked.once else loop,
         "loop_per_second": loop,
         "first_batch_seconds": first,
+        "first_epoch_per_second": first_epoch,
         "samples": clock.samples,
         "cpu_seconds": _cpu() - cpu,
     }
@@ -138,10 +141,11 @@ ACTIONS: dict[str, Callable[[Asked], dict[str, Any]]] = {
 
 
 class _Clock:
-    """Adds up the time of epochs: from the first batch to the last; or `whole`, where they have but a few batches."""
+    """Adds up the time of epochs: from the first batch to the last; or `whole`, where they have but a few batches.
+    `skip`: whether the first epoch is left out."""
 
-    def __init__(self, wanted: float, most: float, *, whole: bool) -> None:
-        self._wanted, self._most, self._whole = wanted, most, whole
+    def __init__(self, wanted: float, most: float, *, whole: bool, skip: bool) -> None:
+        self._wanted, self._most, self._whole, self._skip = wanted, most, whole, skip
         self.seconds, self.counted, self.samples = 0.0, 0, 0
         self._began = perf_counter()
         self._since: float | None = None
@@ -163,6 +167,9 @@ class _Clock:
     def end_epoch(self) -> None:
         if self._since is None or not self._waiting:
             raise Unable("an epoch of one batch has no steady state")
+        if self._skip:
+            self._skip = False
+            return
         self.seconds += self.last - self._since
         self.counted += self._waiting
 

@@ -286,6 +286,7 @@ def _measured(work: Workload, source: str, system: str, tries: Tries) -> Measure
         loop_per_second=_median(runs, "loop_per_second"),
         shuffle_quality=_median(runs, "quality"),
         first_batch_seconds=_median(runs, "first_batch_seconds"),
+        first_epoch_per_second=_median(runs, "first_epoch_per_second"),
         cpu_seconds=statistics.median(1000 * run["cpu_seconds"] / run["samples"] for run in runs),
         peak_bytes=int(_median(runs, "peak")),
         peak_anonymous_bytes=int(_median(runs, "peak_anonymous")),
