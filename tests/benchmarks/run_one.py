@@ -187,8 +187,8 @@ class _Clock:
 def _import(system: str) -> None:
     """Import what a system would at its first use, so that no figure depends on it."""
     systems.find(system)
-    for library in ("boto3", "simplejpeg", "pandas"):  # pyarrow and duckdb look for the last
-        if find_spec(library):
+    for library in ("boto3.s3.inject", "simplejpeg", "pandas"):  # pyarrow and duckdb look for the last
+        if find_spec(library.partition(".")[0]):
             import_module(library)
 
 
