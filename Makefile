@@ -41,7 +41,7 @@ types: $(READY)  ## mypy (strict) and pyright
 	$(BIN)/mypy
 	$(BIN)/pyright
 
-bench: $(BENCH)/main/.ready $(BENCH)/mosaic/.ready  ## measure against rivals and the machine's limits (75 min; ARGS=--quick: 5 min)
+bench: $(BENCH)/main/.ready $(BENCH)/mosaic/.ready  ## measure against rivals and the machine's limits (80 min; ARGS=--quick: 5 min)
 	PYTHONPATH=tests $(BENCH)/main/bin/python -m benchmarks run --mosaic-python $(BENCH)/mosaic/bin/python $(ARGS)
 
 bench-service: $(READY)  ## measure the service on 4.51 M rows of 45 datasets (minutes)

@@ -22,7 +22,7 @@ from benchmarks.workloads import WORKLOADS, Workload
 
 log = logging.getLogger("benchmarks")
 
-_REPEATS = 2
+_REPEATS = 3
 """Of what is measured beside speed."""
 
 BEST_OF = {"s3-20ms": "s3"}
