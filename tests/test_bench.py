@@ -165,6 +165,8 @@ def test_the_report_has_every_figure_and_every_reason() -> None:
         assert said in told
     first = "- First epoch of ecg from the page cache, opening and all checksums included: 60 samples/s, 1.50 × litdata"
     assert first in report.markdown(MADE_UP)
+    untimed = [msgspec.structs.replace(one, first_epoch_per_second=0.0) for one in MADE_UP.measured]
+    assert "First epoch" not in report.markdown(msgspec.structs.replace(MADE_UP, measured=untimed))
 
 
 def test_every_ceiling_can_be_drawn_and_has_a_title() -> None:

@@ -153,7 +153,7 @@ def _first_epochs(results: Results) -> Iterator[str]:
     """What the steady state leaves out, where epochs come from the page cache; those of subsets are mostly opening."""
     for (workload, source), measured in compared(results).items():
         ours = results.find("ropeway", workload, source)
-        rivals = [one for one in measured if one.system != "ropeway" and not one.missing]
+        rivals = [one for one in measured if one.system != "ropeway" and one.first_epoch_per_second]
         if source == "local" and ours and rivals and WORKLOADS[workload].keep is None:
             best = max(rivals, key=lambda one: one.first_epoch_per_second)
             times = ours.first_epoch_per_second / best.first_epoch_per_second
